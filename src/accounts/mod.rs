@@ -1,0 +1,1 @@
+//! The use cases: read, apply a rule of the model, commit.

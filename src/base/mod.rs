@@ -1,0 +1,1 @@
+//! Time, randomness, secrets and diagnostics: what knows nothing of identity.

@@ -1,0 +1,1 @@
+//! The server's settings: text becomes meaning, or every problem found.

@@ -1,0 +1,1 @@
+//! The rules: text becomes meaning, and meaning decides. Pure.

@@ -1,0 +1,1 @@
+//! Sockets, TLS, reloading, chores and shutdown.

@@ -1,0 +1,1 @@
+//! Where people, sessions and tokens are kept, and the one way to change them.

@@ -1,0 +1,1 @@
+//! Connections to the applications behind: pools, choice, health.
