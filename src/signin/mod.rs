@@ -1,1 +1,3 @@
 //! Proving who somebody is. A proof admits nobody by itself.
+
+pub mod local;
