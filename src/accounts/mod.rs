@@ -1,1 +1,4 @@
 //! The use cases: read, apply a rule of the model, commit.
+
+pub mod login;
+pub mod once;

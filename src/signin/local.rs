@@ -183,11 +183,13 @@ fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &str) {
             Ok(Work::Make { password, salt, answer }) => {
                 let known: Vec<&str> = password.known.iter().map(String::as_str).collect();
                 match fitness(password.text.expose(), password.least, &known) {
-                    Err(unfit) => drop(answer.send(Err(unfit))),
+                    Err(unfit) => {
+                        let _ = answer.send(Err(unfit));
+                    }
                     // Without a hash the answer is dropped, which the asker reads as Busy.
                     Ok(()) => {
                         if let Some(hash) = memory.make(password.text.expose(), salt) {
-                            drop(answer.send(Ok(hash)));
+                            let _ = answer.send(Ok(hash));
                         }
                     }
                 }
@@ -198,7 +200,7 @@ fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &str) {
                 let matches = against
                     .and_then(|hash| memory.matches(password.expose(), &hash))
                     .or_else(|| memory.matches(password.expose(), nobody).map(|_| false));
-                drop(answer.send(known && matches == Some(true)));
+                let _ = answer.send(known && matches == Some(true));
             }
             Err(_) => return,
         }
