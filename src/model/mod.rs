@@ -1,1 +1,16 @@
 //! The nouns of the product and their legal changes. No IO, no clock.
+
+pub mod attempts;
+pub mod email;
+pub mod event;
+pub mod id;
+pub mod ip_pattern;
+pub mod membership;
+pub mod name;
+pub mod password;
+pub mod principal;
+pub mod role;
+pub mod session;
+pub mod team;
+pub mod token;
+pub mod user;
