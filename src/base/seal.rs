@@ -324,7 +324,7 @@ mod tests {
             Some(SealError::Broken),
             "another column"
         );
-        let mut changed = sealed.clone();
+        let mut changed = sealed;
         changed
             .text
             .replace_range(20..21, if changed.text.as_bytes()[20] == b'A' { "B" } else { "A" });

@@ -259,7 +259,7 @@ pub enum Redemption<P: TokenPurpose> {
 }
 
 /// What a new token is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct NewToken {
     /// Its identifier.
     pub id: TokenId,
