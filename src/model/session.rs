@@ -100,6 +100,9 @@ pub struct SessionValueRecord {
     pub session: SessionId,
     /// The host it is good on, lower case, without port.
     pub host: String,
+    /// How often its person had gained a role when it was made ([`super::user::User::gains`]).
+    #[serde(default)]
+    pub gains: u64,
     /// A value that was replaced is good a little longer: until then.
     pub good_until: Option<Timestamp>,
 }

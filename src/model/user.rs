@@ -58,6 +58,9 @@ pub struct User {
     pub external: BTreeSet<ExternalIdentity>,
     /// Sessions made under an older epoch are over: raised by disable, delete, password change and reset.
     pub epoch: u64,
+    /// How often a role was gained: a cookie value made before the last time is replaced with the next answer.
+    #[serde(default)]
+    pub gains: u64,
     /// When it was made.
     pub created: Timestamp,
     /// Last full sign-in.

@@ -7,20 +7,18 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use argon2::password_hash::phc::{Output, ParamsString, Salt};
-use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::base::random::Random;
 use crate::base::secret::Secret;
+use crate::model::password::{Password, PasswordHash, WeakPassword};
 
 /// Sign-ins that may wait for a thread; who comes after them is answered 503 with Retry-After.
 pub const QUEUE: usize = 64;
-
-/// The longest local password, in characters. A directory's may be longer; those are never hashed here.
-pub const LONGEST: usize = 256;
 
 /// The most memory a stored hash may ask for, in KiB: hashes may come from elsewhere, and one must not be able to ask for everything.
 const MOST_MEMORY_KIB: u32 = 256 * 1024;
@@ -32,41 +30,18 @@ const MOST_PASSES: u32 = 16;
 #[error("too many passwords are being checked at once; try again in a moment")]
 pub struct Busy;
 
-/// Why a password cannot be taken as a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// Fewer characters than the house asks for.
-    #[error("the password is shorter than {least} characters")]
-    TooShort {
-        /// `signin.password_min`.
-        least: u32,
-    },
-    /// More than [`LONGEST`] characters.
-    #[error("the password is longer than {LONGEST} characters")]
-    TooLong,
-    /// Among the first that anybody would try.
-    #[error("the password is on lists that attackers try first")]
-    Common,
-}
-
 /// Whether `password` may be somebody's new password; `known` are words that are easy to find out, such as the person's names.
 ///
 /// Takes milliseconds for long texts, so it belongs on the threads of [`Passwords`] (see [`Passwords::make`]) or in a command.
 ///
 /// # Errors
-/// [`Unfit`] names the first rule it breaks.
-pub fn fitness(password: &str, least: u32, known: &[&str]) -> Result<(), Unfit> {
-    let length = password.nfc().take(LONGEST + 1).count();
-    if length < usize::try_from(least).unwrap_or(usize::MAX) {
-        return Err(Unfit::TooShort { least });
-    }
-    if length > LONGEST {
-        return Err(Unfit::TooLong);
-    }
+/// [`WeakPassword`] names the first rule it breaks.
+pub fn fitness(password: &Password, at_least: u32, known: &[&str]) -> Result<(), WeakPassword> {
+    password.check_length(at_least)?;
     // NIST SP 800-63B section 3.1.1.2 asks for a block list and for no rules of composition. Fewer than a million guesses is what a
     // list, a name with a year or a row of keys amounts to.
-    if zxcvbn::zxcvbn(password, known).guesses() < 1_000_000 {
-        return Err(Unfit::Common);
+    if zxcvbn::zxcvbn(password.expose(), known).guesses() < 1_000_000 {
+        return Err(WeakPassword::Common);
     }
     Ok(())
 }
@@ -75,7 +50,7 @@ pub fn fitness(password: &str, least: u32, known: &[&str]) -> Result<(), Unfit> 
 ///
 /// # Errors
 /// [`Busy`] if the memory cannot be had.
-pub fn hash_here(password: &str, random: &Random) -> Result<String, Busy> {
+pub fn hash_here(password: &Password, random: &Random) -> Result<PasswordHash, Busy> {
     Memory::default().make(password, random.bytes()).ok_or(Busy)
 }
 
@@ -83,9 +58,9 @@ pub fn hash_here(password: &str, random: &Random) -> Result<String, Busy> {
 #[derive(Debug)]
 pub struct NewPassword {
     /// As typed.
-    pub text: Secret<String>,
+    pub text: Password,
     /// The least number of characters, `signin.password_min`.
-    pub least: u32,
+    pub at_least: u32,
     /// Words that are easy to find out about the person.
     pub known: Vec<String>,
 }
@@ -94,11 +69,11 @@ enum Work {
     Make {
         password: NewPassword,
         salt: [u8; 16],
-        answer: oneshot::Sender<Result<String, Unfit>>,
+        answer: oneshot::Sender<Result<PasswordHash, WeakPassword>>,
     },
     Check {
-        password: Secret<String>,
-        against: Option<String>,
+        password: Password,
+        against: Option<PasswordHash>,
         answer: oneshot::Sender<bool>,
     },
 }
@@ -142,7 +117,7 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Busy`] if the queue is full.
-    pub async fn make(&self, password: NewPassword) -> Result<Result<String, Unfit>, Busy> {
+    pub async fn make(&self, password: NewPassword) -> Result<Result<PasswordHash, WeakPassword>, Busy> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Work::Make {
             password,
@@ -157,7 +132,7 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Busy`] if the queue is full.
-    pub async fn check(&self, password: Secret<String>, against: Option<String>) -> Result<bool, Busy> {
+    pub async fn check(&self, password: Password, against: Option<PasswordHash>) -> Result<bool, Busy> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Work::Check { password, against, answer })?;
         answered.await.map_err(|_| Busy)
@@ -171,7 +146,7 @@ impl Passwords {
 }
 
 /// What a thread does all day.
-fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &str) {
+fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &PasswordHash) {
     let mut memory = Memory::default();
     loop {
         // Only one thread waits inside `recv`, the others for the lock; nothing else is ever done while it is held.
@@ -182,13 +157,13 @@ fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &str) {
             Ok(Work::Check { answer, .. }) if answer.is_closed() => {}
             Ok(Work::Make { password, salt, answer }) => {
                 let known: Vec<&str> = password.known.iter().map(String::as_str).collect();
-                match fitness(password.text.expose(), password.least, &known) {
-                    Err(unfit) => {
-                        let _ = answer.send(Err(unfit));
+                match fitness(&password.text, password.at_least, &known) {
+                    Err(weak) => {
+                        let _ = answer.send(Err(weak));
                     }
                     // Without a hash the answer is dropped, which the asker reads as Busy.
                     Ok(()) => {
-                        if let Some(hash) = memory.make(password.text.expose(), salt) {
+                        if let Some(hash) = memory.make(&password.text, salt) {
                             let _ = answer.send(Ok(hash));
                         }
                     }
@@ -198,8 +173,8 @@ fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &str) {
                 let known = against.is_some();
                 // A stored hash that cannot be read is treated like none, at the same cost.
                 let matches = against
-                    .and_then(|hash| memory.matches(password.expose(), &hash))
-                    .or_else(|| memory.matches(password.expose(), nobody).map(|_| false));
+                    .and_then(|hash| memory.matches(&password, &hash))
+                    .or_else(|| memory.matches(&password, nobody).map(|_| false));
                 let _ = answer.send(known && matches == Some(true));
             }
             Err(_) => return,
@@ -208,19 +183,19 @@ fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &str) {
 }
 
 /// A hash that no password belongs to: random where the digest should be.
-fn nobody(random: &Random) -> String {
-    written(&random.bytes::<16>(), &random.bytes::<32>()).unwrap_or_default()
+fn nobody(random: &Random) -> PasswordHash {
+    written(&random.bytes::<16>(), &random.bytes::<32>()).unwrap_or_else(|| PasswordHash::from_phc(String::new()))
 }
 
-fn written(salt: &[u8], digest: &[u8]) -> Option<String> {
-    let whole = PasswordHash {
+fn written(salt: &[u8], digest: &[u8]) -> Option<PasswordHash> {
+    let whole = Phc {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(&Params::DEFAULT).ok()?,
         salt: Some(Salt::new(salt).ok()?),
         hash: Some(Output::new(digest).ok()?),
     };
-    Some(whole.to_string())
+    Some(PasswordHash::from_phc(whole.to_string()))
 }
 
 /// The block of memory a thread hashes in, kept from one password to the next.
@@ -231,7 +206,7 @@ struct Memory {
 
 impl Memory {
     /// The hash to store, in PHC string format.
-    fn make(&mut self, password: &str, salt: [u8; 16]) -> Option<String> {
+    fn make(&mut self, password: &Password, salt: [u8; 16]) -> Option<PasswordHash> {
         let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
         let params = Params::DEFAULT;
         self.fill(Algorithm::Argon2id, Version::V0x13, params, password, &salt, &mut digest)?;
@@ -239,8 +214,8 @@ impl Memory {
     }
 
     /// Whether the password belongs to the stored hash; `None` if that is no argon2 hash we would spend memory on.
-    fn matches(&mut self, password: &str, stored: &str) -> Option<bool> {
-        let stored = PasswordHash::new(stored).ok()?;
+    fn matches(&mut self, password: &Password, stored: &PasswordHash) -> Option<bool> {
+        let stored = Phc::new(stored.as_phc()).ok()?;
         let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
         let version = stored
             .version
@@ -255,7 +230,15 @@ impl Memory {
         Some(bool::from(digest.ct_eq(expected.as_bytes())))
     }
 
-    fn fill(&mut self, algorithm: Algorithm, version: Version, params: Params, password: &str, salt: &[u8], out: &mut [u8]) -> Option<()> {
+    fn fill(
+        &mut self,
+        algorithm: Algorithm,
+        version: Version,
+        params: Params,
+        password: &Password,
+        salt: &[u8],
+        out: &mut [u8],
+    ) -> Option<()> {
         let needed = params.block_count();
         if self.blocks.len() < needed {
             self.blocks.try_reserve_exact(needed - self.blocks.len()).ok()?;
@@ -263,7 +246,7 @@ impl Memory {
         }
         let blocks = self.blocks.get_mut(..needed)?;
         // The same characters may be typed in several byte forms; NFC makes them one (RFC 8265 section 4.2).
-        let typed = Secret::new(password.nfc().collect::<String>());
+        let typed = Secret::new(password.expose().nfc().collect::<String>());
         Argon2::new(algorithm, version, params)
             .hash_password_into_with_memory(typed.expose().as_bytes(), salt, out, blocks)
             .ok()
@@ -278,31 +261,35 @@ mod tests {
 
     fn new_password(text: &str) -> NewPassword {
         NewPassword {
-            text: Secret::new(text.to_owned()),
-            least: 12,
+            text: secret(text),
+            at_least: 12,
             known: Vec::new(),
         }
     }
 
-    fn secret(text: &str) -> Secret<String> {
-        Secret::new(text.to_owned())
+    fn secret(text: &str) -> Password {
+        Password::new(text.to_owned())
+    }
+
+    fn phc(text: &str) -> Option<PasswordHash> {
+        Some(PasswordHash::from_phc(text.to_owned()))
     }
 
     #[tokio::test]
     async fn only_the_password_itself_matches_its_hash() {
         let passwords = Passwords::start(1, 4, Random::seeded(1)).unwrap();
         let hash = passwords.make(new_password("correct horse battery")).await.unwrap().unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(hash.as_phc().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_phc());
         for (name, typed, against, expected) in [
             ("the same", "correct horse battery", Some(hash.clone()), true),
             ("another", "correct horse batterz", Some(hash.clone()), false),
             ("longer", "correct horse battery ", Some(hash.clone()), false),
             ("nobody's", "correct horse battery", None, false),
-            ("a broken hash", "correct horse battery", Some("$argon2id$".to_owned()), false),
+            ("a broken hash", "correct horse battery", phc("$argon2id$"), false),
             (
                 "a greedy hash",
                 "correct horse battery",
-                Some(hash.replace("m=19456", "m=4000000")),
+                phc(&hash.as_phc().replace("m=19456", "m=4000000")),
                 false,
             ),
         ] {
@@ -320,27 +307,27 @@ mod tests {
     #[test]
     fn a_hash_made_by_others_is_understood() {
         // RFC 9106 is silent on strings; this one is of the reference command: echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1
-        let reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
-        assert_eq!(Memory::default().matches("password", reference), Some(true));
-        assert_eq!(Memory::default().matches("passworD", reference), Some(false));
+        let reference = phc("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc").unwrap();
+        assert_eq!(Memory::default().matches(&secret("password"), &reference), Some(true));
+        assert_eq!(Memory::default().matches(&secret("passworD"), &reference), Some(false));
     }
 
     #[test]
     fn poor_passwords_are_named_and_good_ones_pass() {
-        let short = Err(Unfit::TooShort { least: 12 });
+        let short = Err(WeakPassword::Short(12));
         for (name, text, expected) in [
             ("eleven", "x7Kw!q92mZp", short),
             ("twelve", "x7Kw!q92mZp4", Ok(())),
             ("twelve of another script", "пароль-слово", Ok(())),
-            ("a list's first", "password1234", Err(Unfit::Common)),
-            ("one key", "aaaaaaaaaaaaaaaa", Err(Unfit::Common)),
-            ("a row of keys", "qwertyuiop[]", Err(Unfit::Common)),
-            ("the person's own name", "lovelace2026", Err(Unfit::Common)),
+            ("a list's first", "password1234", Err(WeakPassword::Common)),
+            ("one key", "aaaaaaaaaaaaaaaa", Err(WeakPassword::Common)),
+            ("a row of keys", "qwertyuiop[]", Err(WeakPassword::Common)),
+            ("the person's own name", "lovelace2026", Err(WeakPassword::Common)),
             ("words", "correct horse battery staple", Ok(())),
             ("256", &"x7Kw!q92mZp4%tR1".repeat(16), Ok(())),
-            ("257", &format!("{}a", "x7Kw!q92mZp4%tR1".repeat(16)), Err(Unfit::TooLong)),
+            ("257", &format!("{}a", "x7Kw!q92mZp4%tR1".repeat(16)), Err(WeakPassword::Long)),
         ] {
-            assert_eq!(fitness(text, 12, &["ada", "lovelace"]), expected, "{name}");
+            assert_eq!(fitness(&secret(text), 12, &["ada", "lovelace"]), expected, "{name}");
         }
     }
 
