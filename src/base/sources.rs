@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::diagnostic::Texts;
+use super::secret::Secret;
 
 /// A text file, with the name people should see in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +17,23 @@ pub struct SourceText {
 }
 
 /// A file that the texts name: metadata, certificates, secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum NamedFile {
     /// It is there; its bytes count for the generation.
     Plain(Arc<[u8]>),
-    /// It is there and can be read; a secret's content is nobody's business here.
-    Secret,
+    /// It is there, and what is in it must not be shown nor counted for the generation.
+    Secret(Arc<Secret<Vec<u8>>>),
     /// It is missing or cannot be read, and why.
     Missing(String),
+}
+
+/// A file that a text names and that has to be read before the text can be judged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// As written, which is its key in the map of named files.
+    pub written: String,
+    /// Whether what is in it is a secret.
+    pub secret: bool,
 }
 
 /// The policy files and what they name.
@@ -31,7 +41,7 @@ pub enum NamedFile {
 pub struct PolicyTexts {
     /// The files, in any order.
     pub files: Vec<SourceText>,
-    /// Files they name, by the path as written.
+    /// Files they name, by the path as written; it counts from the policies folder.
     pub named: BTreeMap<String, NamedFile>,
     /// What was wrong with the folder itself, such as a symlink that leads out of it: file and what it is.
     pub strays: Vec<(String, String)>,

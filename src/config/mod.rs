@@ -1,1 +1,15 @@
-//! The server's settings: text becomes meaning, or every problem found.
+//! The server's settings: the file as written, the environment over it, and what both mean. Pure.
+
+mod address;
+mod environment;
+mod parse;
+mod settings;
+
+pub use crate::base::sources::{NamedFile, PolicyTexts, SourceText, Sources, Wanted};
+
+pub use address::{ListenAddress, PublicUrl};
+pub use parse::{load, policy_dir, wanted};
+pub use settings::{
+    Assertion, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder, SessionBounds, Settings, SigningAlgorithm,
+    Site, SiteFile, StoreKind, StoreSettings, Tls,
+};
