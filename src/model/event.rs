@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Timestamp;
 
 use super::id::UserId;
-use super::role::{NotAListedWord, words};
+use super::role::words;
 
 words!(
     /// What happened. The words are stable: filters and alarms name them.

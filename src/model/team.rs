@@ -1,16 +1,12 @@
 //! What team administrators keep: projects, the level a member has in one, groups.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::id::{GroupId, ProjectId, UserId};
 use super::name::{PersonName, TeamName};
 use super::role::words;
-
-use super::role::NotAListedWord;
-use std::str::FromStr;
 
 words!(
     /// A member's level in a project. The higher includes the lower.

@@ -1,8 +1,6 @@
 //! A person's account.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +10,7 @@ use super::email::EmailAddress;
 use super::id::UserId;
 use super::name::{PersonName, ProviderName, RoleName, Username};
 use super::password::PasswordHash;
-use super::role::{NotAListedWord, words};
+use super::role::words;
 
 words!(
     /// Where an account stands.
