@@ -1,1 +1,5 @@
-//! The decision log: one line for each answer given.
+//! The decision log and the figures: one line for each answer given, and counters of all of them.
+
+pub mod decisions;
+pub mod metrics;
+pub mod record;
