@@ -1,8 +1,8 @@
 //! The decision log: one JSON line for each decision, written off the request path, and found again by its identifier.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +12,12 @@ use std::time::Duration;
 use crate::base::encoding::hex;
 use crate::base::random::Random;
 use crate::base::secret::sha256;
-use crate::base::time::{Clock, DAY, Timestamp};
+use crate::base::time::{Clock, DAY};
 use crate::model::id::SessionId;
 use crate::model::principal::{Identity, Principal};
 
 use super::metrics::Metrics;
+use super::output::{Output, older_files};
 use super::record::{Decided, FactsLine, Line};
 
 /// How many decisions may wait to be written. At 50,000 requests a second this is more than a second of a stuck disk.
@@ -25,8 +26,6 @@ const QUEUE: usize = 65_536;
 const RECENT: usize = 10_000;
 /// How many principals' facts are remembered as written already.
 const INTERNED: usize = 100_000;
-/// A file is closed and numbered when it has grown to this, so that finding and deleting stay cheap.
-const LARGEST_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// How paths are logged (`decision_log.path`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,13 +219,11 @@ pub fn find_in_files(file: &Path, id: &str) -> io::Result<Option<Found>> {
                 found = serde_json::from_str::<Line>(&text).ok().filter(|line| names(line, id));
                 let name = found.as_ref().and_then(|line| line.subject.as_ref()).map(|subject| &subject.facts);
                 here = name.and_then(|name| known.get(name).cloned());
-            } else if text.contains("\"facts\":\"f-") && !text.contains("\"decision\":") {
-                if let Ok(line) = serde_json::from_str::<FactsLine>(&text) {
-                    if wanted.as_ref() == Some(&line.facts) {
-                        here = Some(line.clone());
-                    }
-                    known.insert(line.facts.clone(), line);
+            } else if let Some(line) = facts_line(&text) {
+                if wanted.as_ref() == Some(&line.facts) {
+                    here = Some(line.clone());
                 }
+                known.insert(line.facts.clone(), line);
             }
         }
         facts = facts.or(here);
@@ -236,6 +233,11 @@ pub fn find_in_files(file: &Path, id: &str) -> io::Result<Option<Found>> {
         }
     }
     Ok(found.map(|line| Found { line, facts }))
+}
+
+fn facts_line(text: &str) -> Option<FactsLine> {
+    let looks_like_one = text.contains("\"facts\":\"f-") && !text.contains("\"decision\":");
+    looks_like_one.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 struct Writer {
@@ -346,216 +348,6 @@ impl Writer {
         };
         self.facts.insert(key, Arc::clone(&facts));
         (Some(facts), true)
-    }
-}
-
-enum Output {
-    StandardError(Vec<u8>),
-    Memory,
-    File {
-        path: PathBuf,
-        file: File,
-        waiting: Vec<u8>,
-        written: u64,
-        day: i64,
-        failed: bool,
-    },
-}
-
-impl Output {
-    fn open(destination: &Destination, now: Timestamp) -> io::Result<Self> {
-        match destination {
-            Destination::StandardError => Ok(Self::StandardError(Vec::new())),
-            Destination::Memory => Ok(Self::Memory),
-            Destination::File(path) => {
-                if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder)?;
-                }
-                let file = open_to_append(path)?;
-                let about = file.metadata()?;
-                let day = about
-                    .modified()
-                    .ok()
-                    .filter(|_| about.len() > 0)
-                    .and_then(day_of)
-                    .unwrap_or_else(|| day_number(now));
-                Ok(Self::File {
-                    path: path.clone(),
-                    file,
-                    waiting: Vec::new(),
-                    written: about.len(),
-                    day,
-                    failed: false,
-                })
-            }
-        }
-    }
-
-    fn line(&mut self, line: &impl serde::Serialize) {
-        let (Self::StandardError(waiting) | Self::File { waiting, .. }) = self else {
-            return;
-        };
-        if serde_json::to_writer(&mut *waiting, line).is_ok() {
-            waiting.push(b'\n');
-        }
-        if waiting.len() >= 64 * 1024 {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        match self {
-            Self::Memory => {}
-            Self::StandardError(waiting) => {
-                let _ = io::stderr().lock().write_all(waiting);
-                waiting.clear();
-            }
-            Self::File {
-                path,
-                file,
-                waiting,
-                written,
-                failed,
-                ..
-            } => {
-                if waiting.is_empty() {
-                    return;
-                }
-                match file.write_all(waiting) {
-                    Ok(()) => {
-                        *written += waiting.len() as u64;
-                        waiting.clear();
-                        *failed = false;
-                    }
-                    Err(error) => {
-                        if !*failed {
-                            tracing::error!(file = %path.display(), %error, "the decision log cannot be written; lines are kept in memory only until it can");
-                        }
-                        *failed = true;
-                        // Kept for the next try, but not without bound.
-                        if waiting.len() > 16 * 1024 * 1024 {
-                            waiting.clear();
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Begins a new file on a new day or when this one is large, and removes what is older than `keep`. Says whether it did.
-    fn turn(&mut self, now: Timestamp, keep: Duration) -> bool {
-        let Self::File {
-            path,
-            file,
-            written,
-            day,
-            failed,
-            ..
-        } = self
-        else {
-            return false;
-        };
-        let today = day_number(now);
-        if *written == 0 {
-            *day = today;
-            return false;
-        }
-        if (today == *day && *written < LARGEST_FILE_BYTES) || *failed {
-            return false;
-        }
-        let turned = next_name(path, *day)
-            .and_then(|name| fs::rename(&*path, name))
-            .and_then(|()| open_to_append(path));
-        match turned {
-            Ok(new) => {
-                *file = new;
-                *written = 0;
-                *day = today;
-                remove_older(path, now.before(keep));
-                true
-            }
-            Err(error) => {
-                tracing::error!(file = %path.display(), %error, "the decision log could not begin a new file and goes on in the old one");
-                *day = today;
-                false
-            }
-        }
-    }
-}
-
-fn open_to_append(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o640);
-    }
-    options.open(path)
-}
-
-fn day_number(now: Timestamp) -> i64 {
-    now.as_secs().div_euclid(86_400)
-}
-
-fn day_of(time: std::time::SystemTime) -> Option<i64> {
-    let secs = time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
-    i64::try_from(secs / 86_400).ok()
-}
-
-/// The name a full file gets: `decisions.jsonl.2026-11-24`, then `.1`, `.2` behind it.
-fn next_name(path: &Path, day: i64) -> io::Result<PathBuf> {
-    let date: String = Timestamp::from_secs(day * 86_400).to_string().chars().take(10).collect();
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{date}"));
-    for number in 0..10_000 {
-        let mut numbered = name.clone();
-        if number > 0 {
-            numbered.push(format!(".{number:04}"));
-        }
-        let candidate = PathBuf::from(numbered);
-        if !candidate.try_exists()? {
-            return Ok(candidate);
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, "ten thousand files of one day"))
-}
-
-/// The numbered files beside a log, oldest first.
-fn older_files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Ok(Vec::new());
-    };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let prefix = format!("{name}.");
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let ours = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|other| other.strip_prefix(&prefix).is_some_and(is_date));
-        if ours {
-            files.push(entry.path());
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn is_date(ending: &str) -> bool {
-    ending.len() >= 10 && ending.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'.')
-}
-
-fn remove_older(path: &Path, than: Timestamp) {
-    let Ok(files) = older_files(path) else { return };
-    for file in files {
-        let ended = fs::metadata(&file).and_then(|about| about.modified()).ok().and_then(day_of);
-        if ended.is_some_and(|day| day < day_number(than)) {
-            if let Err(error) = fs::remove_file(&file) {
-                tracing::warn!(file = %file.display(), %error, "an old file of the decision log could not be removed");
-            }
-        }
     }
 }
 

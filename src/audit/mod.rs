@@ -2,4 +2,5 @@
 
 pub mod decisions;
 pub mod metrics;
+mod output;
 pub mod record;

@@ -1,7 +1,11 @@
 //! What the decision log promises.
 
+use std::fs;
+
 use super::*;
+use crate::audit::output::remove_older;
 use crate::audit::record::{LoggedRequest, LoggedRule};
+use crate::base::time::Timestamp;
 use crate::model::email::EmailAddress;
 use crate::model::id::{DecisionId, RequestId, UserId};
 use crate::model::name::PersonName;
