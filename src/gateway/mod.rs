@@ -1,1 +1,4 @@
-//! The life of a forwarded request.
+//! The path of a request to an application: who asks, whether they may, and the bytes both ways.
+
+pub mod admit;
+pub mod client_ip;
