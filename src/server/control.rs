@@ -1,0 +1,188 @@
+//! What the commands ask of a gateway, whether over its control socket or with the store opened for one command.
+//!
+//! One JSON line asks, one JSON line answers. [`Request`] and [`Answer`] are also what `--json` prints, so their names are promises to scripts.
+
+mod answer;
+
+mod socket;
+
+pub use self::answer::{
+    Added, Answer, AuditPage, Ban, Change, Finding, Handed, Health, Member, Opening, Person, Refused, SessionLine, Verified, WhoLine,
+};
+
+pub use self::socket::{AskError, ask, listen};
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing a command wants.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Request {
+    /// Whether requests are answered, and by which rules.
+    Health,
+    /// Read settings and policies again.
+    Reload,
+    /// Findings about the policies that only the store can tell.
+    CheckStore {
+        /// The policies folder to compare the store with; the one in force if not given.
+        policies: Option<PathBuf>,
+    },
+    /// How a request is decided, step by step.
+    Explain {
+        /// Who asks.
+        who: Subject,
+        /// From where.
+        from: Option<IpAddr>,
+        /// When, RFC 3339; now if not given.
+        at: Option<String>,
+        /// `METHOD URL`; empty with [`Subject::Decision`], which knows its own.
+        request: String,
+    },
+    /// Whom a request is open to.
+    WhoCan {
+        /// `METHOD URL`.
+        request: String,
+        /// From where.
+        from: Option<IpAddr>,
+    },
+    /// What is open to a person.
+    Can {
+        /// Id, e-mail or username.
+        user: String,
+        /// From where.
+        from: Option<IpAddr>,
+    },
+    /// Add a person.
+    UserAdd(NewPerson),
+    /// A page of people.
+    UserList {
+        /// Part of a name, username or e-mail.
+        search: Option<String>,
+        /// The `next` of the page before.
+        after: Option<String>,
+    },
+    /// One person.
+    UserShow {
+        /// Id, e-mail or username.
+        who: String,
+    },
+    /// Change instance-wide roles.
+    UserRole {
+        /// Id, e-mail or username.
+        who: String,
+        /// What to change.
+        change: Change,
+    },
+    /// Shut out, ending all sessions.
+    UserDisable {
+        /// Id, e-mail or username.
+        who: String,
+    },
+    /// Let in again.
+    UserEnable {
+        /// Id, e-mail or username.
+        who: String,
+    },
+    /// Delete.
+    UserDelete {
+        /// Id, e-mail or username.
+        who: String,
+    },
+    /// The live registration or reset token, made where there is none.
+    UserToken {
+        /// Id, e-mail or username.
+        who: String,
+        /// Replace a live one.
+        new: bool,
+    },
+    /// Live sessions.
+    SessionList {
+        /// Of this person only.
+        user: Option<String>,
+    },
+    /// End a session.
+    SessionEnd {
+        /// Which.
+        id: String,
+    },
+    /// End all sessions of a person.
+    SessionEndAll {
+        /// Id, e-mail or username.
+        user: String,
+    },
+    /// Locks in force.
+    BanList,
+    /// Lift one lock.
+    BanClear {
+        /// Which.
+        id: String,
+    },
+    /// Lift every lock and forget every failed try.
+    BanClearAll,
+    /// Seal secrets anew under the current key.
+    Rewrap,
+    /// Write the store to a file.
+    Backup {
+        /// Absolute; must not exist.
+        file: PathBuf,
+    },
+    /// Follow the chain of the audit trail.
+    AuditVerify,
+    /// A page of the audit trail.
+    AuditExport {
+        /// The `next` of the page before.
+        after: Option<String>,
+    },
+}
+
+/// Who asks, in an explanation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// A person by id, e-mail or username, as after a fresh sign-in by password.
+    User(String),
+    /// A service by its name in the policies.
+    Service(String),
+    /// Nobody.
+    Anonymous,
+    /// Whoever holds this live session.
+    Session(String),
+    /// Whoever a logged decision was about; its id or the request's.
+    Decision(String),
+}
+
+/// A person to add.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NewPerson {
+    /// The e-mail address.
+    pub email: String,
+    /// The name to sign in with.
+    pub username: Option<String>,
+    /// First name.
+    pub given_name: Option<String>,
+    /// Last name.
+    pub family_name: Option<String>,
+    /// Instance-wide or of the team, as the policies say.
+    pub role: Option<String>,
+    /// The team of the membership.
+    pub team: Option<String>,
+    /// The membership's IP pattern.
+    pub ip_pattern: Option<String>,
+    /// The membership's identity provider.
+    pub idp: Option<String>,
+    /// The password; without one a registration token is made.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for NewPerson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewPerson")
+            .field("email", &self.email)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,264 @@
+//! What comes back from a gateway: the shapes that `--json` prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// The answer to one [`Request`](super::Request).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "answer", content = "with", rename_all = "kebab-case")]
+pub enum Answer {
+    /// How the gateway is.
+    Health(Health),
+    /// It is done; the words say what.
+    Done(String),
+    /// Findings about the policies.
+    Findings(Vec<Finding>),
+    /// An explanation: as text, and as a record.
+    Explained {
+        /// For people.
+        text: String,
+        /// For scripts.
+        record: serde_json::Value,
+    },
+    /// Whom a request is open to.
+    WhoCan(Vec<WhoLine>),
+    /// What is open to somebody.
+    Can(Vec<Opening>),
+    /// A person was added.
+    Added(Added),
+    /// People, and where the next page begins.
+    People {
+        /// This page.
+        people: Vec<Person>,
+        /// What to ask for next; nothing at the end.
+        next: Option<String>,
+    },
+    /// One person.
+    Person(Person),
+    /// A token to hand over.
+    Token(Handed),
+    /// Live sessions.
+    Sessions(Vec<SessionLine>),
+    /// Locks in force.
+    Bans(Vec<Ban>),
+    /// The audit trail was followed.
+    Verified(Verified),
+    /// A page of the audit trail.
+    Audit(AuditPage),
+    /// No.
+    Refused(Refused),
+}
+
+/// A refusal: a stable code for scripts and words for people.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refused {
+    /// Stable: `no-such-user`, `last-admin`, `email-taken`, …
+    pub code: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
+    /// More lines, such as the diagnostics of a reload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+impl Answer {
+    /// A refusal.
+    pub fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self::Refused(Refused {
+            code: code.to_owned(),
+            message: message.into(),
+            details: Vec::new(),
+        })
+    }
+}
+
+/// How a gateway is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Health {
+    /// Requests are answered as the files say.
+    pub ready: bool,
+    /// Generation of the policies in force.
+    pub generation: String,
+    /// Why a policy that is not the one in the files is in force.
+    pub stale: Option<String>,
+    /// What else is wrong.
+    pub problems: Vec<String>,
+    /// Version of the running server.
+    pub version: String,
+}
+
+/// A finding about policies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Finding {
+    /// `E111`, `W250`, …
+    pub code: String,
+    /// `error`, `warning` or `info`.
+    pub level: String,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+/// A person a request is open to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WhoLine {
+    /// Stable id.
+    pub id: String,
+    /// Username.
+    pub username: String,
+    /// E-mail.
+    pub email: Option<String>,
+    /// `allow`, `step-up` or `sign-in` (by another method).
+    pub outcome: String,
+    /// What lets them in.
+    pub because: String,
+}
+
+/// A path of an application that is open to somebody.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Opening {
+    /// The application's name.
+    pub application: String,
+    /// Its title.
+    pub title: String,
+    /// The path pattern of the rule, or what stands for unlisted paths.
+    pub path: String,
+    /// Methods, empty for all.
+    pub methods: Vec<String>,
+    /// `allow`, `step-up`, `deny`, …
+    pub outcome: String,
+    /// The reason's stable code.
+    pub because: String,
+    /// File and line of the rule.
+    pub at: Option<String>,
+}
+
+/// A change of instance-wide roles.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// `admin` or `user`.
+    Set(String),
+    /// Besides those held.
+    Add(String),
+    /// Of those held.
+    Remove(String),
+}
+
+/// A person that was added: the person's fields, and the token's beside them if no password was given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Added {
+    /// Who.
+    #[serde(flatten)]
+    pub user: Person,
+    /// What to hand over.
+    #[serde(flatten)]
+    pub token: Option<Handed>,
+}
+
+/// A person.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Person {
+    /// Stable id.
+    pub id: String,
+    /// E-mail; missing only if a directory gives none.
+    pub email: Option<String>,
+    /// The name to sign in with.
+    pub username: String,
+    /// First name.
+    pub given_name: String,
+    /// Last name.
+    pub family_name: String,
+    /// `pending`, `active` or `disabled`.
+    pub status: String,
+    /// Instance-wide roles.
+    pub roles: BTreeSet<String>,
+    /// One for each team.
+    pub memberships: Vec<Member>,
+}
+
+/// A person in a team.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Member {
+    /// The team's name.
+    pub team: String,
+    /// Team roles.
+    pub roles: BTreeSet<String>,
+    /// Applications and the permissions ticked in each.
+    pub permissions: BTreeMap<String, BTreeSet<String>>,
+    /// Levels by project.
+    pub projects: BTreeMap<String, String>,
+    /// IP pattern, if one was given.
+    pub ip_pattern: Option<String>,
+    /// Identity provider, if one was given.
+    pub idp: Option<String>,
+}
+
+/// A token to hand over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Handed {
+    /// `registration` or `reset`.
+    pub kind: String,
+    /// As shown.
+    pub token: String,
+    /// Until when, RFC 3339.
+    pub expires: String,
+    /// The page it is typed into.
+    pub url: String,
+}
+
+/// A live session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionLine {
+    /// Id, for `session end`.
+    pub id: String,
+    /// Whose, by username.
+    pub user: String,
+    /// How they signed in.
+    pub method: String,
+    /// When, RFC 3339.
+    pub since: String,
+    /// Last request, RFC 3339; a minute coarse.
+    pub last_seen: String,
+    /// Ends at the latest, RFC 3339.
+    pub ends: String,
+    /// From where.
+    pub address: Option<String>,
+    /// The browser's words about itself.
+    pub agent: String,
+}
+
+/// A lock after too many tries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ban {
+    /// Id, for `ban clear`.
+    pub id: String,
+    /// What is locked.
+    pub scope: String,
+    /// Tries counted.
+    pub tries: u32,
+    /// Until when, RFC 3339.
+    pub until: String,
+}
+
+/// The audit trail was followed from one end to the other.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verified {
+    /// Whether every link holds.
+    pub sound: bool,
+    /// How many entries were read.
+    pub entries: u64,
+    /// Where it breaks.
+    pub broken: Vec<String>,
+}
+
+/// A page of the audit trail.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuditPage {
+    /// Entries in their order.
+    pub entries: Vec<serde_json::Value>,
+    /// What to ask for next; nothing at the end.
+    pub next: Option<String>,
+}
