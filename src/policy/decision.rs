@@ -169,6 +169,6 @@ pub struct Decision<'p> {
     pub terms: Option<Terms>,
     /// What the person holds, as far as it was looked at.
     pub held: Option<Arc<Held>>,
-    /// The identity headers to send. Empty values for a public path that identifies nobody.
-    pub told: Arc<Told>,
+    /// The identity headers to send; empty values where nobody is identified. Only of an [`Verdict::Allow`].
+    pub told: Option<Arc<Told>>,
 }

@@ -1,21 +1,36 @@
 //! The rules: text becomes meaning, and meaning decides. Pure.
 //!
-//! [`Definitions`] is what the files mean, in names; [`PolicySet`] is the same, compiled for deciding. [`decide::decide`] answers a request,
-//! [`house::judge`] answers for our own pages, [`explain::explain`] tells the same walk step by step.
+//! [`Definitions`] is what the files mean, in names; [`PolicySet`] is the same, compiled for deciding. [`decide()`] answers a request,
+//! [`house::judge`] answers for our own pages, [`explain`] tells the same walk step by step.
 
+mod addresses;
 pub mod application;
+mod compile;
 pub mod condition;
+pub mod decide;
 pub mod decision;
 pub mod definitions;
+pub mod explain;
 pub mod facts;
+#[cfg(test)]
+mod fixture;
 pub mod headers;
+pub mod house;
 pub mod pattern;
 pub mod place;
+mod require;
 pub mod subject;
+mod table;
+mod trie;
 
 pub use application::Application;
+pub use compile::PolicySet;
 pub use condition::Condition;
+pub use decide::{decide, decide_remembering};
 pub use decision::{Decision, Reason, Verdict};
 pub use definitions::Definitions;
 pub use facts::RequestFacts;
+pub use house::Standing;
 pub use place::Place;
+pub use require::UnknownName;
+pub use subject::{Held, Memo};

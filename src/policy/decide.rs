@@ -1,0 +1,697 @@
+//! The heart: may this person, from this address, do this to that application?
+//!
+//! The order is that of `POLICY.md` section 5, a function for each line; the first answer wins, and the last line of the happy path
+//! allows. It cannot wait and cannot fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::model::principal::{Identity, Principal, Service};
+use crate::model::role::SignInMethod;
+
+use super::addresses::AddressClass;
+use super::application::{Application, BodyLimit, Effect, MfaRule, Rule, Unlisted, names_method};
+use super::compile::{CompiledApplication, CompiledGuard, PolicySet, rules_for};
+use super::decision::{Decision, Reason, Terms, Verdict};
+use super::definitions::{IpPattern, Limit};
+use super::explain::Step;
+use super::facts::{House, PathFlaw, Reading, RequestFacts};
+use super::headers::{self, Asker, Told};
+use super::require::{Presence, Requirement, Scene, Subject, Traits};
+use super::subject::{Held, Looked, Memo, look, look_at_service, presence, service_presence};
+use super::table::{Bits, Id};
+
+/// Decides one request.
+///
+/// A path with several readings is decided for each, and the worst answer counts.
+#[must_use]
+pub fn decide<'p>(policies: &'p PolicySet, principal: &Principal, facts: &RequestFacts) -> Decision<'p> {
+    decide_remembering(policies, principal, facts, &Memo::new())
+}
+
+/// Decides one request, remembering in `memo` what this session holds.
+///
+/// The memo must be of the session that asks. Nothing of a decision itself is remembered.
+#[must_use]
+pub fn decide_remembering<'p>(policies: &'p PolicySet, principal: &Principal, facts: &RequestFacts, memo: &Memo) -> Decision<'p> {
+    walk(policies, principal, facts, memo, &mut Silent)
+}
+
+/// Who listens to the steps of a decision.
+pub(super) trait Record<'p> {
+    /// The steps that follow are of the next reading.
+    fn next_reading(&mut self);
+    /// A step was taken; `make` says which, and is not called when nobody listens.
+    fn step(&mut self, make: impl FnOnce() -> Step<'p>);
+}
+
+/// Nobody listens.
+pub(super) struct Silent;
+
+impl<'p> Record<'p> for Silent {
+    fn next_reading(&mut self) {}
+    fn step(&mut self, _: impl FnOnce() -> Step<'p>) {}
+}
+
+/// The walk behind [`decide`] and behind explanations.
+pub(super) fn walk<'p, R: Record<'p>>(
+    policies: &'p PolicySet,
+    principal: &Principal,
+    facts: &RequestFacts,
+    memo: &Memo,
+    record: &mut R,
+) -> Decision<'p> {
+    if let Some(flaw) = facts.path.flaw() {
+        return Decision::without_application(Verdict::BadRequest, Reason::PathAmbiguous(flaw));
+    }
+    match facts.path.house() {
+        House::Outside => {}
+        // Our own pages are no application's, and not judged here.
+        House::Inside => return Decision::without_application(Verdict::Deny, Reason::PathDenied),
+        House::Mixed => return Decision::without_application(Verdict::BadRequest, Reason::PathAmbiguous(PathFlaw::Applications)),
+    }
+    let (id, application, compiled) = match find_application(policies, facts) {
+        Ok(found) => found,
+        Err(decision) => return decision,
+    };
+    let class = policies.addresses.class(facts.client_ip);
+    let walk = Walk {
+        policies,
+        principal,
+        facts,
+        memo,
+        id,
+        application,
+        compiled,
+        class,
+        inside: policies.addresses.patterns(class),
+    };
+    let mut worst: Option<Decision<'p>> = None;
+    for reading in facts.path.readings() {
+        record.next_reading();
+        let next = if application.case_insensitive {
+            walk.decide(Reading::of_folded(&reading.folded()), record)
+        } else {
+            walk.decide(reading, record)
+        };
+        worst = Some(match worst {
+            None => next,
+            Some(known) => known.or_worse(next),
+        });
+    }
+    worst.unwrap_or_else(|| Decision::without_application(Verdict::BadRequest, Reason::PathAmbiguous(PathFlaw::NoSlash)))
+}
+
+type Found<'p> = (Id<Application>, &'p Application, &'p CompiledApplication);
+
+/// The application in which all readings lie.
+fn find_application<'p>(policies: &'p PolicySet, facts: &RequestFacts) -> Result<Found<'p>, Decision<'p>> {
+    let ambiguous = |flaw| Decision::without_application(Verdict::BadRequest, Reason::PathAmbiguous(flaw));
+    let mut places = facts.path.readings().map(|reading| policies.find_application(&facts.host, reading));
+    let first = places.next().flatten();
+    if places.any(|other| other != first) {
+        return Err(ambiguous(PathFlaw::Applications));
+    }
+    let found = first.and_then(|id| Some((id, policies.application_at(id)?, policies.applications.get(id.index())?)));
+    let Some((id, application, compiled)) = found else {
+        return Err(Decision::without_application(
+            Verdict::NotFound,
+            Reason::NoApp {
+                host_known: policies.knows_host(&facts.host),
+            },
+        ));
+    };
+    if application.strip_prefix && !has_prefix(facts.path.original(), &application.path) {
+        return Err(ambiguous(PathFlaw::Prefix));
+    }
+    Ok((id, application, compiled))
+}
+
+/// Whether a path begins with a prefix, byte for byte, at a segment boundary.
+fn has_prefix(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Everything one reading is decided with.
+struct Walk<'p, 'r> {
+    policies: &'p PolicySet,
+    principal: &'r Principal,
+    facts: &'r RequestFacts,
+    memo: &'r Memo,
+    id: Id<Application>,
+    application: &'p Application,
+    compiled: &'p CompiledApplication,
+    class: AddressClass,
+    inside: &'p Bits<IpPattern>,
+}
+
+/// Somebody, with what they hold.
+struct Who<'r> {
+    held: Arc<Held>,
+    presence: Presence,
+    asker: Asker<'r>,
+}
+
+/// An answer before the application was reached.
+type Refused<'p> = (Verdict, Reason<'p>);
+
+impl<'p> Walk<'p, '_> {
+    fn decide<R: Record<'p>>(&self, reading: Reading<'_>, record: &mut R) -> Decision<'p> {
+        record.step(|| Step::Application(self.application));
+        let rules = match self.rules(reading, record) {
+            Ok(rules) => rules,
+            Err((verdict, reason)) => return self.refuse(verdict, reason, Vec::new()),
+        };
+        match self.decide_by(&rules, reading, record) {
+            Ok(allowed) => self.allow(allowed, rules),
+            Err((verdict, reason, held)) => Decision {
+                held,
+                ..self.refuse(verdict, reason, rules)
+            },
+        }
+    }
+
+    /// The listing of `POLICY.md` section 5 from the guards on.
+    fn decide_by<R: Record<'p>>(&self, rules: &[&'p Rule], reading: Reading<'_>, record: &mut R) -> Result<Allowed, Stopped<'p>> {
+        let kind = self.kind(rules);
+        self.guards(&self.compiled.early_guards, reading, None, record).map_err(bare)?;
+        self.path_denied(kind).map_err(bare)?;
+        self.application_address(record).map_err(bare)?;
+        if kind == Effect::Public || self.is_preflight() {
+            return Ok(self.public(kind, rules, record));
+        }
+        let who = self.who(record).map_err(bare)?;
+        self.decide_for(&who, rules, reading, record)
+            .map_err(|(verdict, reason)| (verdict, reason, Some(Arc::clone(&who.held))))
+            .map(|told| Allowed {
+                reason: Reason::RequirementMet,
+                told,
+                held: Some(who.held),
+            })
+    }
+
+    fn decide_for<R: Record<'p>>(
+        &self,
+        who: &Who<'_>,
+        rules: &[&'p Rule],
+        reading: Reading<'_>,
+        record: &mut R,
+    ) -> Result<Arc<Told>, Refused<'p>> {
+        record.step(|| Step::Held(Arc::clone(&who.held)));
+        self.guards(&self.compiled.late_guards, reading, Some(who), record)?;
+        self.accepted_sign_in(who, record)?;
+        self.requirements(who, rules, record)?;
+        self.headers(who, record)
+    }
+
+    /// Rules of the most specific patterns, per pattern by method.
+    fn rules<R: Record<'p>>(&self, reading: Reading<'_>, record: &mut R) -> Result<Vec<&'p Rule>, Refused<'p>> {
+        let mut spoken: Vec<&'p Rule> = Vec::new();
+        let patterns = self.compiled.trie.find(reading);
+        record.step(|| Step::Patterns {
+            application: self.application,
+            reading: reading.to_string(),
+            method: self.method().clone(),
+        });
+        for pattern in patterns {
+            let of_pattern = self.compiled.rules_of_pattern.get(pattern).map_or(&[][..], Vec::as_slice);
+            let speaking = rules_for(self.application, of_pattern, self.method());
+            if speaking.is_empty() {
+                return Err((Verdict::Deny, Reason::MethodNotListed));
+            }
+            for rule in speaking {
+                if !spoken.iter().any(|known| std::ptr::eq(*known, rule)) {
+                    spoken.push(rule);
+                }
+            }
+        }
+        Ok(spoken)
+    }
+
+    /// The method rules are looked up by: of a preflight, the one it asks for.
+    fn method(&self) -> &Method {
+        match &self.facts.preflight {
+            Some(asked) if self.application.cors_preflight => asked,
+            _ => &self.facts.method,
+        }
+    }
+
+    fn is_preflight(&self) -> bool {
+        self.application.cors_preflight && self.facts.preflight.is_some()
+    }
+
+    /// The strictest: deny, then app, then public.
+    fn kind(&self, rules: &[&Rule]) -> Effect {
+        let unlisted = match self.application.unlisted {
+            Unlisted::App => Effect::App,
+            Unlisted::Deny => Effect::Deny,
+        };
+        rules.iter().map(|rule| rule.access).min().unwrap_or(unlisted)
+    }
+
+    fn guards<R: Record<'p>>(
+        &self,
+        guards: &'p [usize],
+        reading: Reading<'_>,
+        who: Option<&Who<'_>>,
+        record: &mut R,
+    ) -> Result<(), Refused<'p>> {
+        for &number in guards {
+            let Some((guard, compiled)) = self.policies.guard_at(number) else {
+                continue;
+            };
+            let about = self.guard_is_about(&guard.methods, compiled, reading);
+            let scene = self.scene(who);
+            let applies = compiled.when.as_ref().is_none_or(|when| when.compiled.holds(&scene));
+            let excepted = compiled.unless.as_ref().is_some_and(|unless| unless.compiled.holds(&scene));
+            let hit = about && applies && !excepted;
+            record.step(|| Step::Guard { guard, about, hit });
+            if hit {
+                return Err((Verdict::Deny, Reason::Guard(guard)));
+            }
+        }
+        Ok(())
+    }
+
+    fn guard_is_about(&self, methods: &[Method], guard: &CompiledGuard, reading: Reading<'_>) -> bool {
+        let paths = if self.application.case_insensitive {
+            &guard.paths_folded
+        } else {
+            &guard.paths
+        };
+        // Of a preflight both methods count: a guard takes away.
+        let method = methods.is_empty() || names_method(methods, &self.facts.method) || names_method(methods, self.method());
+        method && (paths.is_empty() || paths.iter().any(|path| path.matches(reading.segments())))
+    }
+
+    fn path_denied(&self, kind: Effect) -> Result<(), Refused<'p>> {
+        if kind == Effect::Deny {
+            return Err((Verdict::Deny, Reason::PathDenied));
+        }
+        Ok(())
+    }
+
+    fn application_address<R: Record<'p>>(&self, record: &mut R) -> Result<(), Refused<'p>> {
+        let ok = self.compiled.gate.lets_in(self.inside);
+        record.step(|| Step::Address {
+            patterns: &self.application.ip_pattern,
+            ok,
+        });
+        if ok {
+            Ok(())
+        } else {
+            Err((Verdict::Deny, Reason::IpApp(&self.application.ip_pattern)))
+        }
+    }
+
+    fn public<R: Record<'p>>(&self, kind: Effect, rules: &[&'p Rule], record: &mut R) -> Allowed {
+        // Where rules tie, all must want to identify.
+        let identify = kind == Effect::Public && !self.is_preflight() && rules.iter().all(|rule| rule.identify);
+        let who = if identify { self.who(record).ok() } else { None };
+        let told = who
+            .as_ref()
+            .and_then(|who| headers::tell(self.policies, self.id, &who.asker, &who.held, self.facts.client_ip).ok());
+        Allowed {
+            reason: Reason::PublicPath,
+            told: told.unwrap_or_else(|| Arc::new(headers::tell_nobody(self.application))),
+            held: who.map(|who| who.held),
+        }
+    }
+
+    /// From *who* to *F*: a session or credential in use, from where it may come, with what it holds.
+    fn who<R: Record<'p>>(&self, record: &mut R) -> Result<Who<'_>, Refused<'p>> {
+        judge_who(self.policies, self.principal, self.facts, self.memo, self.class, record)
+    }
+
+    fn accepted_sign_in<R: Record<'p>>(&self, who: &Who<'_>, record: &mut R) -> Result<(), Refused<'p>> {
+        if who.is_service() {
+            return Ok(());
+        }
+        let methods = &self.application.signin.methods;
+        let accepted = methods.contains(&who.presence.method)
+            && match who.presence.method {
+                SignInMethod::Saml => who
+                    .presence
+                    .provider
+                    .is_some_and(|provider| self.compiled.idps.is_empty() || self.compiled.idps.contains(provider)),
+                // A directory that policy no longer has lets nobody through.
+                SignInMethod::Ldap => who.presence.provider.is_some(),
+                SignInMethod::Password | SignInMethod::Passkey | SignInMethod::Service => true,
+            };
+        record.step(|| Step::SignIn {
+            application: self.application,
+            ok: accepted,
+        });
+        if accepted {
+            Ok(())
+        } else {
+            let accepted = methods.iter().copied().collect();
+            Err((Verdict::SignIn, Reason::Method { accepted }))
+        }
+    }
+
+    fn requirements<R: Record<'p>>(&self, who: &Who<'_>, rules: &[&'p Rule], record: &mut R) -> Result<(), Refused<'p>> {
+        let need = self.need(rules, who.is_service());
+        let scene = self.scene(Some(who));
+        record.step(|| Step::requirements(self.policies, &need, &scene));
+        let Some(unmet) = need.first_unmet(self.policies, &scene) else {
+            return Ok(());
+        };
+        let Asker::Person(identity) = who.asker else {
+            return Err((Verdict::Deny, unmet));
+        };
+        // Never ask for a factor in vain: what would still be missing after it is what the person is told.
+        let afresh = |mfa: bool, fresh: bool| {
+            let presence = Presence {
+                mfa: who.presence.mfa || mfa,
+                at: if fresh { Some(self.facts.now) } else { who.presence.at },
+                ..who.presence
+            };
+            self.unmet_as(identity, presence, &need)
+        };
+        if let Some(reason) = afresh(true, true) {
+            record.step(|| Step::StepUp { helps: false });
+            return Err((Verdict::Deny, reason));
+        }
+        record.step(|| Step::StepUp { helps: true });
+        let reason = if afresh(false, true).is_none() {
+            match unmet {
+                Reason::SessionTooOld { max_age } => Reason::SessionTooOld { max_age },
+                // A role that counts only after a recent sign-in.
+                _ => Reason::SessionTooOld {
+                    max_age: need.max_age.unwrap_or_default(),
+                },
+            }
+        } else {
+            Reason::MfaNeeded
+        };
+        Err((Verdict::StepUp, reason))
+    }
+
+    /// What would be unmet if the person had come in like `presence`.
+    fn unmet_as(&self, identity: &Identity, presence: Presence, need: &Need<'_>) -> Option<Reason<'p>> {
+        match look(self.policies, identity, presence, self.inside, self.facts.now) {
+            Looked::Holds(held) => need.first_unmet(self.policies, &self.scene_of(Some(&held.traits), Some(presence))),
+            Looked::WrongMethod(_) | Looked::ShutOut(_) => Some(Reason::ConditionMissing),
+        }
+    }
+
+    /// What is needed: of the application, of each rule, and how the session must have been made.
+    fn need(&self, rules: &[&'p Rule], service: bool) -> Need<'p> {
+        let indexes = rules
+            .iter()
+            .filter_map(|rule| self.application.rules.iter().position(|one| std::ptr::eq(one, *rule)));
+        let of_rules = indexes.filter_map(|index| self.compiled.requires.get(index).and_then(Option::as_ref));
+        let ages = rules.iter().filter_map(|rule| rule.max_age);
+        Need {
+            application: &self.compiled.require.compiled,
+            rules: of_rules.map(|both| &both.compiled).collect(),
+            mfa: !service && (self.compiled.mfa || rules.iter().any(|rule| rule.mfa == Some(MfaRule::Required))),
+            max_age: (!service).then(|| ages.fold(self.compiled.max_age, Duration::min)),
+        }
+    }
+
+    fn headers<R: Record<'p>>(&self, who: &Who<'_>, record: &mut R) -> Result<Arc<Told>, Refused<'p>> {
+        let told = headers::tell(self.policies, self.id, &who.asker, &who.held, self.facts.client_ip);
+        record.step(|| Step::Headers {
+            bytes: told.as_ref().ok().map(|told| told.bytes()),
+            limit: self.application.headers.max_bytes,
+        });
+        told.map_err(|_| (Verdict::Deny, Reason::HeaderOverflow))
+    }
+
+    fn scene<'s>(&'s self, who: Option<&'s Who<'_>>) -> Scene<'s> {
+        self.scene_of(who.map(|who| &who.held.traits), who.map(|who| who.presence))
+    }
+
+    fn scene_of<'s>(&'s self, traits: Option<&'s Traits>, presence: Option<Presence>) -> Scene<'s> {
+        Scene {
+            policies: self.policies,
+            inside: self.inside,
+            now: self.facts.now,
+            application: Some(self.id),
+            subject: traits.zip(presence).map(|(traits, presence)| Subject { traits, presence }),
+        }
+    }
+
+    fn refuse(&self, verdict: Verdict, reason: Reason<'p>, rules: Vec<&'p Rule>) -> Decision<'p> {
+        Decision {
+            application: Some(self.application),
+            rules,
+            ..Decision::without_application(verdict, reason)
+        }
+    }
+
+    fn allow(&self, allowed: Allowed, rules: Vec<&'p Rule>) -> Decision<'p> {
+        Decision {
+            verdict: Verdict::Allow,
+            reason: allowed.reason,
+            application: Some(self.application),
+            limits: self.limits(&rules),
+            terms: Some(terms(self.application, &rules)),
+            rules,
+            held: allowed.held,
+            told: Some(allowed.told),
+        }
+    }
+
+    /// The rate limits of the rules, or of the application where a rule does not say.
+    fn limits(&self, rules: &[&Rule]) -> Vec<&'p Limit> {
+        let own = &self.application.limits;
+        let mut limits: Vec<&'p Limit> = Vec::new();
+        let mut add = |names: &[_]| {
+            for limit in names.iter().filter_map(|name| self.policies.limit(name)) {
+                if !limits.iter().any(|known| std::ptr::eq(*known, limit)) {
+                    limits.push(limit);
+                }
+            }
+        };
+        if rules.is_empty() {
+            add(own);
+        }
+        for rule in rules {
+            add(rule.limits.as_ref().unwrap_or(own));
+        }
+        limits
+    }
+}
+
+struct Allowed {
+    reason: Reason<'static>,
+    told: Arc<Told>,
+    held: Option<Arc<Held>>,
+}
+
+/// An answer that is no allow, with what was looked up on the way.
+type Stopped<'p> = (Verdict, Reason<'p>, Option<Arc<Held>>);
+
+fn bare((verdict, reason): Refused<'_>) -> Stopped<'_> {
+    (verdict, reason, None)
+}
+
+/// Everything that must hold, to be asked of the person as they came and as they might come.
+pub(super) struct Need<'p> {
+    pub(super) application: &'p Requirement,
+    pub(super) rules: Vec<&'p Requirement>,
+    pub(super) mfa: bool,
+    pub(super) max_age: Option<Duration>,
+}
+
+impl Need<'_> {
+    fn first_unmet<'p>(&self, policies: &'p PolicySet, scene: &Scene<'_>) -> Option<Reason<'p>> {
+        let conditions = std::iter::once(self.application).chain(self.rules.iter().copied());
+        for condition in conditions {
+            if let Some(clause) = condition.first_unmet(scene) {
+                return Some(clause.reason(policies, scene));
+            }
+        }
+        if self.mfa && !mfa_shown(scene) {
+            return Some(Reason::MfaNeeded);
+        }
+        self.max_age
+            .filter(|max_age| !is_young(scene, *max_age))
+            .map(|max_age| Reason::SessionTooOld { max_age })
+    }
+}
+
+pub(super) fn mfa_shown(scene: &Scene<'_>) -> bool {
+    scene.subject.is_some_and(|subject| subject.presence.mfa)
+}
+
+pub(super) fn is_young(scene: &Scene<'_>, max_age: Duration) -> bool {
+    scene
+        .subject
+        .and_then(|subject| subject.presence.at)
+        .is_some_and(|at| scene.now.since(at) < max_age)
+}
+
+/// How to carry the request: what the rules say, else what the application says; of several the stricter.
+fn terms(application: &Application, rules: &[&Rule]) -> Terms {
+    let own = Terms {
+        timeouts: application.timeouts,
+        max_body: application.max_body,
+        websocket: application.websocket,
+    };
+    rules
+        .iter()
+        .map(|rule| Terms {
+            timeouts: rule.timeouts.unwrap_or(own.timeouts),
+            max_body: rule.max_body.unwrap_or(own.max_body),
+            websocket: rule.websocket.unwrap_or(own.websocket),
+        })
+        .reduce(Terms::stricter)
+        .unwrap_or(own)
+}
+
+impl Terms {
+    /// The stricter of each.
+    fn stricter(self, other: Self) -> Self {
+        Self {
+            timeouts: self.timeouts.shorter(&other.timeouts),
+            max_body: BodyLimit::smaller(self.max_body, other.max_body),
+            websocket: self.websocket && other.websocket,
+        }
+    }
+}
+
+impl<'p> Decision<'p> {
+    fn without_application(verdict: Verdict, reason: Reason<'p>) -> Self {
+        Self {
+            verdict,
+            reason,
+            application: None,
+            rules: Vec::new(),
+            limits: Vec::new(),
+            terms: None,
+            held: None,
+            told: None,
+        }
+    }
+
+    /// Of two readings of one path the worse answer counts; of two allows, the one that needed a session, under the terms of both.
+    fn or_worse(self, other: Self) -> Self {
+        if self.verdict != other.verdict {
+            return if other.verdict < self.verdict { other } else { self };
+        }
+        if self.verdict != Verdict::Allow {
+            return self;
+        }
+        let (mut kept, left) = if self.reason == Reason::PublicPath {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        kept.terms = match (kept.terms, left.terms) {
+            (Some(one), Some(two)) => Some(one.stricter(two)),
+            (one, two) => one.or(two),
+        };
+        for limit in left.limits {
+            if !kept.limits.iter().any(|known| std::ptr::eq(*known, limit)) {
+                kept.limits.push(limit);
+            }
+        }
+        kept
+    }
+}
+
+impl Who<'_> {
+    const fn is_service(&self) -> bool {
+        matches!(self.asker, Asker::Service(..))
+    }
+}
+
+/// The steps *who* to *F*, which applications and our own pages share.
+fn judge_who<'p, 'r, R: Record<'p>>(
+    policies: &'p PolicySet,
+    principal: &'r Principal,
+    facts: &RequestFacts,
+    memo: &Memo,
+    class: AddressClass,
+    record: &mut R,
+) -> Result<Who<'r>, Refused<'p>> {
+    record.step(|| Step::session(policies, principal, facts));
+    match principal {
+        Principal::Anonymous => Err((Verdict::SignIn, Reason::NoSession)),
+        Principal::Service(service) => judge_service(policies, service, facts, class),
+        Principal::User(identity) => judge_person(policies, identity, facts, memo, class, record),
+    }
+}
+
+fn judge_service<'p, 'r>(
+    policies: &'p PolicySet,
+    service: &'r Service,
+    facts: &RequestFacts,
+    class: AddressClass,
+) -> Result<Who<'r>, Refused<'p>> {
+    let inside = policies.addresses.patterns(class);
+    let compiled = policies
+        .names
+        .services
+        .find(service.name.as_str())
+        .and_then(|id| policies.services.get(id.index()));
+    // A service that policy no longer names is nobody's.
+    let (Some(written), Some(compiled)) = (policies.service(&service.name), compiled) else {
+        return Err((Verdict::Deny, Reason::Account));
+    };
+    if !compiled.patterns.intersects(inside) {
+        return Err((Verdict::Deny, Reason::IpService(service.name.clone())));
+    }
+    let expired = written.expires.is_some_and(|expires| facts.now >= expires) || facts.now >= service.made.after(written.max_ttl);
+    if expired {
+        return Err((Verdict::Deny, Reason::Account));
+    }
+    let presence = service_presence();
+    let held = look_at_service(policies, service, presence, inside, facts.now).ok_or((Verdict::Deny, Reason::Account))?;
+    Ok(Who {
+        held,
+        presence,
+        asker: Asker::Service(service),
+    })
+}
+
+fn judge_person<'p, 'r, R: Record<'p>>(
+    policies: &'p PolicySet,
+    identity: &'r Identity,
+    facts: &RequestFacts,
+    memo: &Memo,
+    class: AddressClass,
+    record: &mut R,
+) -> Result<Who<'r>, Refused<'p>> {
+    if !identity.is_active() {
+        return Err((Verdict::Deny, Reason::Account));
+    }
+    let looked = memo.look(policies, identity, class, facts.now);
+    record.step(|| Step::memberships(policies, identity, &looked));
+    match looked {
+        Looked::Holds(held) => Ok(Who {
+            held,
+            presence: presence(policies, &identity.signed_in),
+            asker: Asker::Person(identity),
+        }),
+        Looked::WrongMethod(providers) => Err((
+            Verdict::SignIn,
+            Reason::Method {
+                accepted: policies.methods_of(&providers),
+            },
+        )),
+        Looked::ShutOut(patterns) => Err((Verdict::Deny, Reason::IpUser(patterns))),
+    }
+}
+
+/// The same steps for [`super::house`].
+pub(super) fn judge_for_house<'p>(
+    policies: &'p PolicySet,
+    principal: &Principal,
+    facts: &RequestFacts,
+    memo: &Memo,
+) -> Result<(Arc<Held>, Presence), Refused<'p>> {
+    let class = policies.addresses.class(facts.client_ip);
+    judge_who(policies, principal, facts, memo, class, &mut Silent).map(|who| (who.held, who.presence))
+}
+
+#[cfg(test)]
+mod tests;
