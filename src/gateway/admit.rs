@@ -4,8 +4,6 @@
 //! sees them, because it repairs some of what must be refused: it takes the first of two `Host` fields, drops a `Content-Length` beside a
 //! `Transfer-Encoding`, and lets lines end with a bare line feed.
 
-use http::StatusCode;
-
 use crate::policy::facts::Host;
 
 /// How large a head may be.
@@ -132,22 +130,6 @@ pub enum Flaw {
     /// The head did not arrive in time.
     #[error("the request head did not arrive in time")]
     Late,
-}
-
-impl Flaw {
-    /// The status that answers it. The connection closes after it.
-    #[must_use]
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::TooLarge | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            Self::Late => StatusCode::REQUEST_TIMEOUT,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
 }
 
 /// Lets a head in, if it has exactly one reading.

@@ -2,3 +2,4 @@
 
 pub mod admit;
 pub mod client_ip;
+pub mod conversation;

@@ -1,0 +1,83 @@
+//! What the two ends of one client connection know of each other: the socket below the HTTP library, and the answers above it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::admit::{Canonical, Flaw};
+
+/// One client connection. The socket puts in what it judged of each head, in order; each request takes its own out.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    heads: Mutex<VecDeque<Result<Canonical, Flaw>>>,
+    answering: AtomicUsize,
+    upgraded: AtomicBool,
+    stalled: AtomicBool,
+}
+
+impl Conversation {
+    /// A head was read whole, and this is what was found.
+    pub fn head(&self, judged: Result<Canonical, Flaw>) {
+        self.answering.fetch_add(1, Ordering::AcqRel);
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).push_back(judged);
+    }
+
+    /// The judgement of the request whose turn it is.
+    pub fn next_head(&self) -> Option<Result<Canonical, Flaw>> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// A request came in without a head of its own here, as in HTTP/2.
+    pub fn asked(&self) {
+        self.answering.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether an answer is under way or owed.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::Acquire) > 0
+    }
+
+    /// From here on the bytes are no longer HTTP.
+    pub fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Release);
+    }
+
+    /// Whether the bytes are no longer HTTP.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Acquire)
+    }
+
+    /// The client stopped in the middle of a body.
+    pub fn stall(&self) {
+        self.stalled.store(true, Ordering::Release);
+    }
+
+    /// Whether the client stopped in the middle of a body.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+}
+
+/// An answer that is owed; dropped when its last byte is handed over, or when there is nobody left to take it.
+#[derive(Debug)]
+pub struct Owed(Arc<Conversation>);
+
+impl Owed {
+    /// The answer to a request that [`Conversation::head`] or [`Conversation::asked`] counted.
+    #[must_use]
+    pub const fn new(conversation: Arc<Conversation>) -> Self {
+        Self(conversation)
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        let _ = self
+            .0
+            .answering
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |owed| owed.checked_sub(1));
+    }
+}
