@@ -21,7 +21,7 @@ use super::definitions::{
 use super::facts::{Host, Reading};
 use super::pattern::PathPattern;
 use super::place::Place;
-use super::require::{Attribute, Both, Clause, Domain, Group, PermissionKey, Person, Requirement, UnknownName, attribute_key, fold_group};
+use super::require::{Attribute, Clause, Domain, Group, PermissionKey, Person, Requirement, UnknownName, attribute_key, fold_group};
 use super::table::{Bits, Id, Numbers};
 use super::trie::Trie;
 
@@ -81,13 +81,13 @@ impl Gate {
 
 #[derive(Debug)]
 pub(super) struct CompiledApplication {
-    pub(super) require: Both,
+    pub(super) require: Requirement,
     pub(super) gate: Gate,
     pub(super) trie: Trie,
     /// Rules by number of the pattern in the trie.
     pub(super) rules_of_pattern: Vec<Vec<usize>>,
     /// For each rule, what it needs in addition.
-    pub(super) requires: Vec<Option<Both>>,
+    pub(super) requires: Vec<Option<Requirement>>,
     pub(super) idps: Bits<Provider>,
     pub(super) early_guards: Vec<usize>,
     pub(super) late_guards: Vec<usize>,
@@ -99,15 +99,15 @@ pub(super) struct CompiledApplication {
 pub(super) struct CompiledGuard {
     pub(super) paths: Vec<PathPattern>,
     pub(super) paths_folded: Vec<PathPattern>,
-    pub(super) when: Option<Both>,
-    pub(super) unless: Option<Both>,
+    pub(super) when: Option<Requirement>,
+    pub(super) unless: Option<Requirement>,
 }
 
 #[derive(Debug)]
 pub(super) struct CompiledRole {
     pub(super) includes: Bits<Role>,
     pub(super) permissions: Bits<PermissionKey>,
-    pub(super) require: Option<Both>,
+    pub(super) require: Option<Requirement>,
 }
 
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(super) struct CompiledService {
 
 #[derive(Debug)]
 pub(super) struct CompiledGrant {
-    pub(super) when: Both,
+    pub(super) when: Requirement,
     pub(super) roles: Bits<Role>,
     pub(super) teams: Bits<Team>,
     /// Teams that the condition itself names, at its top.
@@ -307,6 +307,13 @@ impl PolicySet {
             .collect()
     }
 
+    pub(super) fn providers_of(&self, bits: &Bits<Provider>) -> Vec<ProviderName> {
+        bits.iter()
+            .filter_map(|id| self.definitions.providers.get(id.index()))
+            .map(|provider| provider.name.clone())
+            .collect()
+    }
+
     pub(super) fn patterns_of(&self, bits: &Bits<IpPattern>) -> Vec<IpPatternName> {
         bits.iter()
             .filter_map(|id| self.definitions.ip_patterns.get(id.index()))
@@ -462,7 +469,11 @@ impl Compiler {
             self.limits(written.limits.as_deref().unwrap_or(&[]), &written.at);
         }
         self.limits(&one.limits, &one.at);
-        let (early_guards, late_guards) = (0..guards.len())
+        let mut by_name: Vec<usize> = (0..guards.len()).collect();
+        // Which of several guards is told about must not hang on their order.
+        by_name.sort_by_key(|&guard| guards.get(guard).map(|guard| guard.name.as_str()));
+        let (early_guards, late_guards) = by_name
+            .into_iter()
             .filter(|&guard| {
                 guards.get(guard).is_some_and(|guard| {
                     guard.apps.is_empty()
@@ -487,14 +498,14 @@ impl Compiler {
             }
         }
         CompiledApplication {
-            require: self.both(&one.require),
+            require: self.requirement(&one.require),
             gate: self.gate(&one.ip_pattern, &one.at),
             trie: Trie::of(&patterns),
             rules_of_pattern,
             requires: one
                 .rules
                 .iter()
-                .map(|rule| rule.require.as_ref().map(|require| self.both(require)))
+                .map(|rule| rule.require.as_ref().map(|require| self.requirement(require)))
                 .collect(),
             idps,
             early_guards,
@@ -522,8 +533,8 @@ impl Compiler {
         CompiledGuard {
             paths: guard.paths.iter().map(|path| path.pattern.clone()).collect(),
             paths_folded: guard.paths.iter().map(|path| path.pattern.to_lowercase()).collect(),
-            when: guard.when.as_ref().map(|when| self.both(when)),
-            unless: guard.unless.as_ref().map(|unless| self.both(unless)),
+            when: guard.when.as_ref().map(|when| self.requirement(when)),
+            unless: guard.unless.as_ref().map(|unless| self.requirement(unless)),
         }
     }
 
@@ -532,7 +543,7 @@ impl Compiler {
         CompiledRole {
             includes: self.role_bits(&role.includes, &role.at),
             permissions: self.permission_bits(&role.permissions, &role.at),
-            require: role.require.as_ref().map(|require| self.both(require)),
+            require: role.require.as_ref().map(|require| self.requirement(require)),
         }
     }
 
@@ -555,7 +566,7 @@ impl Compiler {
 
     fn grant(&mut self, grant: &Grant) -> CompiledGrant {
         CompiledGrant {
-            when: self.both(&grant.when),
+            when: self.requirement(&grant.when),
             roles: self.role_bits(&grant.roles, &grant.at),
             teams: self.team_bits(&grant.teams, &grant.at),
             teams_read: self.team_bits(&grant.when.teams, &grant.at),
@@ -631,13 +642,6 @@ impl Compiler {
             let application = names.applications.find(permission.application.as_str())?;
             names.permissions.get(&(application.index(), permission.name.clone())).copied()
         })
-    }
-
-    fn both(&mut self, condition: &Condition) -> Both {
-        Both {
-            compiled: self.requirement(condition),
-            written: Arc::new(condition.clone()),
-        }
     }
 
     /// The clauses stand in the order of the documentation, which is the order in which what is missing is told.

@@ -45,6 +45,11 @@ pub(super) trait Record<'p> {
     fn next_reading(&mut self);
     /// A step was taken; `make` says which, and is not called when nobody listens.
     fn step(&mut self, make: impl FnOnce() -> Step<'p>);
+    /// The reading was decided.
+    fn decided(&mut self, decision: &Decision<'p>);
+
+    /// A step that is not always worth telling.
+    fn maybe(&mut self, make: impl FnOnce() -> Option<Step<'p>>);
 }
 
 /// Nobody listens.
@@ -53,6 +58,8 @@ pub(super) struct Silent;
 impl<'p> Record<'p> for Silent {
     fn next_reading(&mut self) {}
     fn step(&mut self, _: impl FnOnce() -> Step<'p>) {}
+    fn decided(&mut self, _: &Decision<'p>) {}
+    fn maybe(&mut self, _: impl FnOnce() -> Option<Step<'p>>) {}
 }
 
 /// The walk behind [`decide`] and behind explanations.
@@ -96,6 +103,7 @@ pub(super) fn walk<'p, R: Record<'p>>(
         } else {
             walk.decide(reading, record)
         };
+        record.decided(&next);
         worst = Some(match worst {
             None => next,
             Some(known) => known.or_worse(next),
@@ -161,7 +169,7 @@ type Refused<'p> = (Verdict, Reason<'p>);
 
 impl<'p> Walk<'p, '_> {
     fn decide<R: Record<'p>>(&self, reading: Reading<'_>, record: &mut R) -> Decision<'p> {
-        record.step(|| Step::Application(self.application));
+        record.step(|| Step::application(self.application));
         let rules = match self.rules(reading, record) {
             Ok(rules) => rules,
             Err((verdict, reason)) => return self.refuse(verdict, reason, Vec::new()),
@@ -201,7 +209,7 @@ impl<'p> Walk<'p, '_> {
         reading: Reading<'_>,
         record: &mut R,
     ) -> Result<Arc<Told>, Refused<'p>> {
-        record.step(|| Step::Held(Arc::clone(&who.held)));
+        record.step(|| Step::held(self.policies, &who.held, self.facts));
         self.guards(&self.compiled.late_guards, reading, Some(who), record)?;
         self.accepted_sign_in(who, record)?;
         self.requirements(who, rules, record)?;
@@ -212,11 +220,7 @@ impl<'p> Walk<'p, '_> {
     fn rules<R: Record<'p>>(&self, reading: Reading<'_>, record: &mut R) -> Result<Vec<&'p Rule>, Refused<'p>> {
         let mut spoken: Vec<&'p Rule> = Vec::new();
         let patterns = self.compiled.trie.find(reading);
-        record.step(|| Step::Patterns {
-            application: self.application,
-            reading: reading.to_string(),
-            method: self.method().clone(),
-        });
+        record.step(|| Step::rule(self.application, self.compiled, reading, self.method()));
         for pattern in patterns {
             let of_pattern = self.compiled.rules_of_pattern.get(pattern).map_or(&[][..], Vec::as_slice);
             let speaking = rules_for(self.application, of_pattern, self.method());
@@ -229,6 +233,7 @@ impl<'p> Walk<'p, '_> {
                 }
             }
         }
+        spoken.sort_by(|one, two| one.name.cmp(&two.name));
         Ok(spoken)
     }
 
@@ -266,8 +271,8 @@ impl<'p> Walk<'p, '_> {
             };
             let about = self.guard_is_about(&guard.methods, compiled, reading);
             let scene = self.scene(who);
-            let applies = compiled.when.as_ref().is_none_or(|when| when.compiled.holds(&scene));
-            let excepted = compiled.unless.as_ref().is_some_and(|unless| unless.compiled.holds(&scene));
+            let applies = compiled.when.as_ref().is_none_or(|when| when.holds(&scene));
+            let excepted = compiled.unless.as_ref().is_some_and(|unless| unless.holds(&scene));
             let hit = about && applies && !excepted;
             record.step(|| Step::Guard { guard, about, hit });
             if hit {
@@ -297,10 +302,7 @@ impl<'p> Walk<'p, '_> {
 
     fn application_address<R: Record<'p>>(&self, record: &mut R) -> Result<(), Refused<'p>> {
         let ok = self.compiled.gate.lets_in(self.inside);
-        record.step(|| Step::Address {
-            patterns: &self.application.ip_pattern,
-            ok,
-        });
+        record.maybe(|| Step::address(&self.application.ip_pattern, ok));
         if ok {
             Ok(())
         } else {
@@ -342,10 +344,7 @@ impl<'p> Walk<'p, '_> {
                 SignInMethod::Ldap => who.presence.provider.is_some(),
                 SignInMethod::Password | SignInMethod::Passkey | SignInMethod::Service => true,
             };
-        record.step(|| Step::SignIn {
-            application: self.application,
-            ok: accepted,
-        });
+        record.step(|| Step::sign_in(self.application, accepted));
         if accepted {
             Ok(())
         } else {
@@ -374,10 +373,10 @@ impl<'p> Walk<'p, '_> {
             self.unmet_as(identity, presence, &need)
         };
         if let Some(reason) = afresh(true, true) {
-            record.step(|| Step::StepUp { helps: false });
+            record.step(|| Step::step_up(false));
             return Err((Verdict::Deny, reason));
         }
-        record.step(|| Step::StepUp { helps: true });
+        record.step(|| Step::step_up(true));
         let reason = if afresh(false, true).is_none() {
             match unmet {
                 Reason::SessionTooOld { max_age } => Reason::SessionTooOld { max_age },
@@ -408,8 +407,8 @@ impl<'p> Walk<'p, '_> {
         let of_rules = indexes.filter_map(|index| self.compiled.requires.get(index).and_then(Option::as_ref));
         let ages = rules.iter().filter_map(|rule| rule.max_age);
         Need {
-            application: &self.compiled.require.compiled,
-            rules: of_rules.map(|both| &both.compiled).collect(),
+            application: &self.compiled.require,
+            rules: of_rules.collect(),
             mfa: !service && (self.compiled.mfa || rules.iter().any(|rule| rule.mfa == Some(MfaRule::Required))),
             max_age: (!service).then(|| ages.fold(self.compiled.max_age, Duration::min)),
         }
@@ -417,10 +416,8 @@ impl<'p> Walk<'p, '_> {
 
     fn headers<R: Record<'p>>(&self, who: &Who<'_>, record: &mut R) -> Result<Arc<Told>, Refused<'p>> {
         let told = headers::tell(self.policies, self.id, &who.asker, &who.held, self.facts.client_ip);
-        record.step(|| Step::Headers {
-            bytes: told.as_ref().ok().map(|told| told.bytes()),
-            limit: self.application.headers.max_bytes,
-        });
+        let limit = self.application.headers.max_bytes;
+        record.step(|| Step::headers(told.as_ref().ok().map(|told| told.bytes()), limit));
         told.map_err(|_| (Verdict::Deny, Reason::HeaderOverflow))
     }
 
@@ -503,11 +500,13 @@ pub(super) struct Need<'p> {
 
 impl Need<'_> {
     fn first_unmet<'p>(&self, policies: &'p PolicySet, scene: &Scene<'_>) -> Option<Reason<'p>> {
-        let conditions = std::iter::once(self.application).chain(self.rules.iter().copied());
-        for condition in conditions {
-            if let Some(clause) = condition.first_unmet(scene) {
-                return Some(clause.reason(policies, scene));
-            }
+        let of_rules = || {
+            // Which of several tied rules is told about must not hang on their order.
+            let unmet = self.rules.iter().filter_map(|rule| rule.first_unmet(scene));
+            unmet.min_by_key(|clause| clause.rank())
+        };
+        if let Some(clause) = self.application.first_unmet(scene).or_else(of_rules) {
+            return Some(clause.reason(policies, scene));
         }
         if self.mfa && !mfa_shown(scene) {
             return Some(Reason::MfaNeeded);
@@ -665,7 +664,7 @@ fn judge_person<'p, 'r, R: Record<'p>>(
         return Err((Verdict::Deny, Reason::Account));
     }
     let looked = memo.look(policies, identity, class, facts.now);
-    record.step(|| Step::memberships(policies, identity, &looked));
+    record.maybe(|| Step::memberships(policies, identity, &looked, facts));
     match looked {
         Looked::Holds(held) => Ok(Who {
             held,

@@ -16,6 +16,8 @@ pub mod facts;
 mod fixture;
 pub mod headers;
 pub mod house;
+#[cfg(test)]
+mod laws;
 pub mod pattern;
 pub mod place;
 mod require;

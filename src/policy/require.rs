@@ -1,6 +1,5 @@
 //! Conditions compiled to sets of bits, and what of one is unmet.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Timestamp;
@@ -8,7 +7,6 @@ use crate::model::role::SignInMethod;
 
 use super::application::Application;
 use super::compile::PolicySet;
-use super::condition::Condition;
 use super::decision::Reason;
 use super::definitions::{IpPattern, Provider, Role, Service, Team, Window};
 use super::table::{Bits, Id};
@@ -113,6 +111,32 @@ impl Requirement {
 }
 
 impl Clause {
+    /// Its place in the documentation.
+    pub(super) const fn rank(&self) -> u8 {
+        match self {
+            Self::SignedIn => 0,
+            Self::Assigned => 1,
+            Self::Users(_) => 2,
+            Self::Teams(_) => 3,
+            Self::Roles(_) => 4,
+            Self::Services(_) => 5,
+            Self::Permissions(_) => 6,
+            Self::AllPermissions(_) => 7,
+            Self::AllRoles(_) => 8,
+            Self::Idps(_) => 9,
+            Self::Directories(_) => 10,
+            Self::EmailDomains(_) => 11,
+            Self::Groups(_) => 12,
+            Self::Attribute(_) => 13,
+            Self::SignIn(_) => 14,
+            Self::Mfa => 15,
+            Self::MaxAge(_) => 16,
+            Self::IpPattern(_) => 17,
+            Self::Window(_) => 18,
+            Self::AnyOf(_) => 19,
+        }
+    }
+
     pub(super) fn holds(&self, scene: &Scene<'_>) -> bool {
         match self {
             Self::IpPattern(patterns) => scene.inside.intersects(patterns),
@@ -241,13 +265,6 @@ pub(super) fn fold_group(group: &str) -> String {
 /// Attributes compare exactly; the separator cannot be in either, since neither TOML nor SAML carries it.
 pub(super) fn attribute_key(name: &str, value: &str) -> String {
     format!("{name}\0{value}")
-}
-
-/// A condition that was written, with what it was compiled to.
-#[derive(Clone, Debug)]
-pub(super) struct Both {
-    pub(super) written: Arc<Condition>,
-    pub(super) compiled: Requirement,
 }
 
 #[cfg(test)]

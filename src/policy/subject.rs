@@ -406,7 +406,7 @@ impl<'p> Builder<'p> {
         // Grants see what memberships say, and not what other grants give.
         let mut apps = std::mem::take(&mut self.traits.apps);
         for grant in &self.policies.grants {
-            if !grant.when.compiled.holds(&self.scene()) {
+            if !grant.when.holds(&self.scene()) {
                 continue;
             }
             let usable: Bits<Team> = grant.teams.iter().filter(|&team| !self.shut.contains(team)).collect();
@@ -526,7 +526,7 @@ impl<'p> Builder<'p> {
                 let Some((written, compiled)) = policies.role_at(role).zip(policies.roles.get(role.index())) else {
                     continue;
                 };
-                let counts = compiled.require.as_ref().is_none_or(|require| require.compiled.holds(&scene))
+                let counts = compiled.require.as_ref().is_none_or(|require| require.holds(&scene))
                     && (written.scope != Scope::Service || self.traits.service.is_some());
                 if held.contains(role) || !counts {
                     continue;

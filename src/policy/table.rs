@@ -175,17 +175,21 @@ impl<K: Eq + Hash + Clone, T> Numbers<K, T> {
     /// Numbers things in their order, under their names and then, where nothing else has that name, under their former ones.
     pub(super) fn of<'t>(names: impl Iterator<Item = (&'t K, &'t [K])> + Clone) -> Self
     where
-        K: 't,
+        K: 't + Ord,
     {
         let mut numbers = Self::default();
         for (number, (name, _)) in names.clone().enumerate() {
             numbers.by_key.entry(name.clone()).or_insert_with(|| Id::of(number));
             numbers.next = number + 1;
         }
-        for (number, (_, formerly)) in names.enumerate() {
-            for name in formerly {
-                numbers.by_key.entry(name.clone()).or_insert_with(|| Id::of(number));
-            }
+        // Where two claim one former name, the first by name has it, whatever the order of files.
+        let mut former: Vec<(&K, &K, usize)> = names
+            .enumerate()
+            .flat_map(|(number, (name, formerly))| formerly.iter().map(move |former| (former, name, number)))
+            .collect();
+        former.sort();
+        for (former, _, number) in former {
+            numbers.by_key.entry(former.clone()).or_insert_with(|| Id::of(number));
         }
         numbers
     }
