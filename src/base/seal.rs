@@ -28,6 +28,8 @@ pub enum Purpose {
     Attempts,
     /// The value that tells a wrong master key at start.
     Check,
+    /// Signed ends of the audit trail.
+    AuditMark,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Csrf => "portcullis csrf 1",
             Self::Attempts => "portcullis attempts 1",
             Self::Check => "portcullis check value 1",
+            Self::AuditMark => "portcullis audit mark 1",
         }
     }
 }

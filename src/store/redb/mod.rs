@@ -1,0 +1,609 @@
+//! The embedded engine: one file, one thread that writes, reads beside it.
+
+mod apply;
+mod medium;
+mod tables;
+mod writer;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTableMetadata, StorageError, TableError};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::base::random::Random;
+use crate::base::seal::{KeyedHash, Keyring, Purpose};
+use crate::base::time::Timestamp;
+use crate::model::attempts::{AttemptLimit, Attempts};
+use crate::model::id::SessionId;
+
+use super::chain::{self, AuditEntry, Mark, Trail};
+use super::commit::Commit;
+use super::error::{Cause, OpenError, StoreError};
+use super::migrate;
+use super::records::AttemptKey;
+use super::rows::{Change, IndexKey, Kind, Row, UniqueKey};
+use super::{Changes, Epoch, Subscriber, Swept};
+
+use apply::{Done, State, WithRows, Work};
+pub(in crate::store) use medium::private_file;
+pub use medium::{InMemory, Medium, OnFile};
+pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Tables, Touched, all_tables};
+use tables::{Definition, Fault, INDEXES, UNIQUES, read_last, read_many, read_one};
+pub(in crate::store) use writer::in_transaction;
+use writer::{Job, Writer};
+
+/// What redb may keep of the file in memory.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Commits that may wait to be written; whoever comes then waits for a place.
+const QUEUE: usize = 1024;
+/// Threads that read from a file, and reads that may wait for one of them.
+const READERS: usize = 2;
+const READ_QUEUE: usize = 1024;
+/// Sessions whose last use waits to be written. More than that in a few seconds are not noted.
+const TOUCHES: usize = 200_000;
+/// Changes that are kept for those who ask later.
+const RECENT: usize = 16_384;
+
+/// Where the form of the store is noted.
+pub(in crate::store) const SCHEMA_KEY: &[u8] = b"schema";
+const CLUSTER: &[u8] = b"cluster";
+const CHECK: &[u8] = b"check";
+const REVISION: &[u8] = b"revision";
+
+/// What the threads share.
+#[derive(Debug)]
+pub(in crate::store) struct Shared {
+    medium: Box<dyn Medium>,
+    /// Nothing while it is closed. Held for reading while a transaction is open, and never over an await.
+    database: RwLock<Option<Database>>,
+    health: Mutex<Option<StoreError>>,
+    told: Told,
+    recent: Mutex<Recent>,
+    touches: Mutex<HashMap<SessionId, Timestamp>>,
+    keyring: Arc<Keyring>,
+    /// Whether a backup wants to know what is written.
+    noting: AtomicBool,
+}
+
+#[derive(Default)]
+struct Told(RwLock<Vec<Subscriber>>);
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+#[derive(Debug)]
+struct Recent {
+    /// Revision at which it happened, and what.
+    changes: VecDeque<(u64, Change)>,
+    /// The revision up to which changes are not here any more.
+    lost: u64,
+    now: u64,
+}
+
+/// A lock whose holder panicked still guards sound data here: every one of them is written in one step.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn new(database: Database, medium: Box<dyn Medium>, keyring: &Arc<Keyring>, revision: u64) -> Self {
+        Self {
+            medium,
+            database: RwLock::new(Some(database)),
+            health: Mutex::default(),
+            told: Told::default(),
+            recent: Mutex::new(Recent {
+                changes: VecDeque::new(),
+                lost: revision,
+                now: revision,
+            }),
+            touches: Mutex::default(),
+            keyring: Arc::clone(keyring),
+            noting: AtomicBool::new(false),
+        }
+    }
+
+    /// A store that is only read: prepared as for use, without the threads.
+    pub(in crate::store) fn still(
+        database: Database,
+        medium: Box<dyn Medium>,
+        keyring: &Keyring,
+        random: &Random,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let state = prepare(&database, &*medium, keyring, random, now)?;
+        Ok(Self::new(database, medium, &Arc::new(keyring.clone()), state.revision))
+    }
+
+    /// Reads in one transaction, on this thread.
+    pub(in crate::store) fn read<T>(&self, reading: impl FnOnce(&ReadTransaction) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_ref() else {
+            return Err(self.health_or(StoreError::Unavailable(Cause::Closed)));
+        };
+        let read = || reading(&database.begin_read().map_err(Fault::from)?);
+        read().map_err(StoreError::from)
+    }
+
+    /// A slice of a table, behind a key.
+    pub(in crate::store) fn slice(&self, table: &'static str, after: Option<&[u8]>, limit: usize) -> Result<Vec<Pair>, StoreError> {
+        self.read(|transaction| read_many(transaction, table, &[], after, limit))
+    }
+
+    /// One row of a table.
+    pub(in crate::store) fn one(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|transaction| read_one(transaction, table, key))
+    }
+
+    fn health_or(&self, otherwise: StoreError) -> StoreError {
+        held(&self.health).clone().unwrap_or(otherwise)
+    }
+
+    fn set_health(&self, health: Option<StoreError>) {
+        let mut known = held(&self.health);
+        // What is out of order until a restart is not mended by a later refusal.
+        if !matches!(*known, Some(StoreError::Unavailable(_))) {
+            *known = health;
+        }
+    }
+}
+
+type Reading = Box<dyn FnOnce(&Shared) + Send>;
+
+/// The embedded engine.
+#[derive(Debug)]
+pub(in crate::store) struct Redb {
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    queue: Mutex<Option<SyncSender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    closed: Mutex<Option<oneshot::Receiver<()>>>,
+    /// Nothing where reading never waits.
+    readers: Option<tokio::sync::mpsc::Sender<Reading>>,
+    backups: Arc<Mutex<()>>,
+}
+
+impl Redb {
+    pub(in crate::store) fn open(
+        medium: Box<dyn Medium>,
+        keyring: &Arc<Keyring>,
+        random: &Random,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let database = open_database(&*medium)?;
+        let state = prepare(&database, &*medium, keyring, random, now)?;
+        let shared = Arc::new(Shared::new(database, medium, keyring, state.revision));
+        let thread = |source| OpenError::Io {
+            path: shared.medium.path().to_owned(),
+            source,
+        };
+        let readers = if shared.medium.is_memory() {
+            None
+        } else {
+            Some(start_readers(&shared).map_err(thread)?)
+        };
+        // Places in the queue are given out by the semaphore; the few more are for the store's own work.
+        let (queue, jobs) = std::sync::mpsc::sync_channel(QUEUE + 16);
+        let (ended, closed) = oneshot::channel();
+        let writer = Writer::new(Arc::clone(&shared), jobs, state);
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || {
+                writer.run();
+                drop(ended);
+            })
+            .map_err(thread)?;
+        Ok(Self {
+            shared,
+            room: Arc::new(Semaphore::new(QUEUE)),
+            queue: Mutex::new(Some(queue)),
+            writer: Mutex::new(Some(writer)),
+            closed: Mutex::new(Some(closed)),
+            readers,
+            backups: Arc::default(),
+        })
+    }
+
+    async fn work(&self, work: Work) -> Result<Done, StoreError> {
+        let closed = || self.shared.health_or(StoreError::Unavailable(Cause::Closed));
+        let place = Arc::clone(&self.room).acquire_owned().await.map_err(|_| closed())?;
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            work,
+            answer: Some(answer),
+            place: Some(place),
+        };
+        self.sender().and_then(|queue| queue.try_send(job).ok()).ok_or_else(closed)?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    fn sender(&self) -> Option<SyncSender<Job>> {
+        held(&self.queue).clone()
+    }
+
+    /// Reads off this thread where reading may wait for a disk.
+    async fn reading<T: Send + 'static>(
+        &self,
+        reading: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(readers) = &self.readers else {
+            return reading(&self.shared);
+        };
+        let (answer, answered) = oneshot::channel();
+        let reading: Reading = Box::new(move |shared| {
+            // Whoever asked may be gone.
+            let _ = answer.send(reading(shared));
+        });
+        let closed = || self.shared.health_or(StoreError::Unavailable(Cause::Closed));
+        readers.send(reading).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Does something long on a thread of its own.
+    pub(in crate::store) async fn aside<T: Send + 'static>(
+        &self,
+        name: &str,
+        doing: impl FnOnce(&Shared) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let _ = answer.send(doing(&shared));
+            })
+            .map_err(|error| StoreError::Unavailable(Cause::Disk(error.to_string())))?;
+        answered.await.map_err(|_| StoreError::Unavailable(Cause::Closed))
+    }
+
+    pub(in crate::store) async fn get(&self, kind: Kind, key: Vec<u8>) -> Result<Option<Row>, StoreError> {
+        self.reading(move |shared| {
+            let bytes = shared.one(kind.table(), &key)?;
+            bytes.map(|bytes| row(kind, &bytes)).transpose()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn find(&self, kind: Kind, unique: UniqueKey) -> Result<Option<Row>, StoreError> {
+        self.reading(move |shared| {
+            let bytes = shared.read(|transaction| match read_one(transaction, UNIQUES, &unique.stored())? {
+                Some(key) => read_one(transaction, kind.table(), &key),
+                None => Ok(None),
+            })?;
+            bytes.map(|bytes| row(kind, &bytes)).transpose()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn list(
+        &self,
+        kind: Kind,
+        within: Option<IndexKey>,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.reading(move |shared| {
+            let found = shared.read(|transaction| {
+                let Some(index) = within else {
+                    let rows = read_many(transaction, kind.table(), &[], after.as_deref(), limit)?;
+                    return Ok(rows.into_iter().map(|(_, value)| value).collect::<Vec<_>>());
+                };
+                let after = after.map(|key| index.entry(&key));
+                let entries = read_many(transaction, INDEXES, &index.prefix(), after.as_deref(), limit)?;
+                let mut rows = Vec::with_capacity(entries.len());
+                for (_, key) in entries {
+                    rows.extend(read_one(transaction, kind.table(), &key)?);
+                }
+                Ok(rows)
+            })?;
+            found.iter().map(|bytes| row(kind, bytes)).collect()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.work(Work::Commit(Box::new(commit))).await.map(|_| ())
+    }
+
+    pub(in crate::store) async fn count(&self, key: AttemptKey, limit: AttemptLimit, now: Timestamp) -> Result<Attempts, StoreError> {
+        match self.work(Work::Count(key, limit, now)).await? {
+            Done::Attempts(attempts) => Ok(attempts),
+            _ => Err(StoreError::Unreadable(Kind::Attempts)),
+        }
+    }
+
+    pub(in crate::store) async fn uncount(&self, key: AttemptKey, now: Timestamp) -> Result<(), StoreError> {
+        self.work(Work::Uncount(key, now)).await.map(|_| ())
+    }
+
+    pub(in crate::store) async fn clear_count(&self, key: AttemptKey) -> Result<(), StoreError> {
+        self.work(Work::ClearCount(key)).await.map(|_| ())
+    }
+
+    pub(in crate::store) fn touch(&self, session: SessionId, now: Timestamp) {
+        let mut touches = held(&self.shared.touches);
+        if touches.len() < TOUCHES || touches.contains_key(&session) {
+            let latest = touches.entry(session).or_insert(now);
+            *latest = now.max(*latest);
+        }
+    }
+
+    pub(in crate::store) async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
+        match self.work(Work::Sweep(now)).await? {
+            Done::Swept(swept) => Ok(swept),
+            _ => Ok(Swept::default()),
+        }
+    }
+
+    pub(in crate::store) async fn mark_audit(&self, now: Timestamp) -> Result<Option<Mark>, StoreError> {
+        match self.work(Work::Mark(now)).await? {
+            Done::Mark(mark) => Ok(mark),
+            _ => Ok(None),
+        }
+    }
+
+    pub(in crate::store) async fn set_check(&self, keyring: Keyring) -> Result<(), StoreError> {
+        self.work(Work::SetCheck(Box::new(keyring))).await.map(|_| ())
+    }
+
+    pub(in crate::store) fn subscribe(&self, subscriber: Subscriber) {
+        self.shared.told.0.write().unwrap_or_else(PoisonError::into_inner).push(subscriber);
+    }
+
+    pub(in crate::store) fn changes(&self, since: Epoch) -> Changes {
+        let recent = held(&self.shared.recent);
+        let now = Epoch(recent.now);
+        if since.0 < recent.lost {
+            return Changes::Everything(now);
+        }
+        let behind = recent.changes.iter().filter(|(revision, _)| *revision > since.0);
+        Changes::These(behind.map(|(_, change)| change.clone()).collect(), now)
+    }
+
+    pub(in crate::store) fn epoch(&self) -> Epoch {
+        Epoch(held(&self.shared.recent).now)
+    }
+
+    pub(in crate::store) fn health(&self) -> Result<(), StoreError> {
+        held(&self.shared.health).clone().map_or(Ok(()), Err)
+    }
+
+    pub(in crate::store) async fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.reading(move |shared| chain::entries(shared, after, limit)).await
+    }
+
+    /// A handle on a backup: while it lives no other is made, and what is written is noted.
+    pub(in crate::store) fn notes(&self) -> Notes {
+        Notes {
+            shared: Arc::clone(&self.shared),
+            queue: self.sender(),
+            backups: Arc::clone(&self.backups),
+        }
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        drop(held(&self.queue).take());
+        let closed = held(&self.closed).take();
+        if let Some(closed) = closed {
+            // The writer drops its end when the file is closed.
+            let _ = closed.await;
+        }
+    }
+}
+
+impl Drop for Redb {
+    fn drop(&mut self) {
+        drop(held(&self.queue).take());
+        let Some(writer) = held(&self.writer).take() else { return };
+        // A subscriber may hold the last handle, and is dropped by the writer itself.
+        if writer.thread().id() != std::thread::current().id() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// What a backup is told of the writes beside it.
+pub(in crate::store) struct Notes {
+    shared: Arc<Shared>,
+    queue: Option<SyncSender<Job>>,
+    backups: Arc<Mutex<()>>,
+}
+
+impl Notes {
+    /// Runs `copying` while what is written is noted. Waits, so it is for a thread of its own.
+    pub(in crate::store) fn during<T>(&self, copying: impl FnOnce(&Self, &Shared) -> T) -> T {
+        let _alone = held(&self.backups);
+        self.shared.noting.store(true, Ordering::SeqCst);
+        let copied = copying(self, &self.shared);
+        self.shared.noting.store(false, Ordering::SeqCst);
+        copied
+    }
+
+    /// What was written since this was asked last. The first answer is empty: noting begins with it.
+    pub(in crate::store) fn touched(&self) -> Result<Touched, StoreError> {
+        match self.ask(WithRows::No)? {
+            Done::Touched(touched) => Ok(touched),
+            _ => Ok(Touched::default()),
+        }
+    }
+
+    /// What was written since this was asked last, as it stands at one moment.
+    pub(in crate::store) fn last_touched(&self) -> Result<apply::Now, StoreError> {
+        match self.ask(WithRows::Yes)? {
+            Done::Rows(rows) => Ok(rows),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn ask(&self, with: WithRows) -> Result<Done, StoreError> {
+        let closed = || self.shared.health_or(StoreError::Unavailable(Cause::Closed));
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            work: Work::Touched(with),
+            answer: Some(answer),
+            place: None,
+        };
+        let queue = self.queue.as_ref().ok_or_else(closed)?;
+        queue.send(job).map_err(|_| closed())?;
+        answered.blocking_recv().map_err(|_| closed())?
+    }
+}
+
+fn row(kind: Kind, bytes: &[u8]) -> Result<Row, StoreError> {
+    Row::decode(bytes).ok_or(StoreError::Unreadable(kind))
+}
+
+/// Threads that take readings one by one until the store is dropped.
+fn start_readers(shared: &Arc<Shared>) -> std::io::Result<tokio::sync::mpsc::Sender<Reading>> {
+    let (readers, readings) = tokio::sync::mpsc::channel::<Reading>(READ_QUEUE);
+    let readings = Arc::new(Mutex::new(readings));
+    for number in 1..=READERS {
+        let (readings, shared) = (Arc::clone(&readings), Arc::clone(shared));
+        std::thread::Builder::new().name(format!("store-reader-{number}")).spawn(move || {
+            loop {
+                let reading = held(&readings).blocking_recv();
+                let Some(reading) = reading else { break };
+                reading(&shared);
+            }
+        })?;
+    }
+    Ok(readers)
+}
+
+/// Opens the engine on its medium.
+pub(in crate::store) fn open_database(medium: &dyn Medium) -> Result<Database, OpenError> {
+    let path = medium.path().to_owned();
+    let backend = medium.open().map_err(|source| OpenError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder.create_with_backend(medium::Boxed(backend)).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => OpenError::InUse(path),
+        DatabaseError::Storage(StorageError::Io(source)) if source.kind() != std::io::ErrorKind::InvalidData => {
+            OpenError::Io { path, source }
+        }
+        error => OpenError::Damaged {
+            path,
+            detail: error.to_string(),
+        },
+    })
+}
+
+/// Makes sure that this is a store of ours, of this version and for this master key, and reads where it stands.
+fn prepare(database: &Database, medium: &dyn Medium, keyring: &Keyring, random: &Random, now: Timestamp) -> Result<State, OpenError> {
+    let damaged = |detail: &str| OpenError::Damaged {
+        path: medium.path().to_owned(),
+        detail: detail.to_owned(),
+    };
+    let broken = |fault: Fault| damaged(&StoreError::from(fault).to_string());
+    let meta = |key: &'static [u8]| -> Result<Option<Vec<u8>>, OpenError> {
+        let read = || read_one(&database.begin_read().map_err(Fault::from)?, META, key);
+        read().map_err(broken)
+    };
+    match meta(SCHEMA_KEY)? {
+        None => make(database, keyring, random).map_err(broken)?,
+        Some(found) => {
+            let found = <[u8; 4]>::try_from(found.as_slice()).map_err(|_| damaged("its schema version is no number"))?;
+            migrate::migrate(database, medium, u32::from_be_bytes(found), migrate::MIGRATIONS, now)?;
+        }
+    }
+    let cluster = meta(CLUSTER)?.ok_or_else(|| damaged("it has no identity"))?;
+    let check = meta(CHECK)?.ok_or_else(|| damaged("it has no check value"))?;
+    let check: KeyedHash = serde_json::from_slice(&check).map_err(|_| damaged("its check value cannot be read"))?;
+    if keyring.hash_like(&check, Purpose::Check, &cluster) != Some(check.hash) {
+        return Err(OpenError::WrongMasterKey);
+    }
+    load_state(database)
+        .map_err(broken)?
+        .ok_or_else(|| damaged("the end of its audit trail cannot be read"))
+}
+
+/// Where the store stands, read from its tables; `None` if that is not readable.
+fn load_state(database: &Database) -> Result<Option<State>, Fault> {
+    let transaction = database.begin_read()?;
+    let revision = read_one(&transaction, META, REVISION)?.unwrap_or_default();
+    let marked = read_last(&transaction, MARKS)?
+        .and_then(|(key, _)| chain::number_of(&key))
+        .unwrap_or(0);
+    let trail = Trail::ending_with(read_last(&transaction, AUDIT)?, marked);
+    Ok(trail.map(|trail| State {
+        revision: revision.try_into().map_or(0, u64::from_be_bytes),
+        trail,
+    }))
+}
+
+/// The value by which another master key is told.
+fn check_value(keyring: &Keyring, cluster: &[u8]) -> Vec<u8> {
+    // A keyed hash is two strings of digits, which JSON has no reason to refuse.
+    serde_json::to_vec(&keyring.hash(Purpose::Check, cluster)).unwrap_or_default()
+}
+
+/// A new store: its schema, its identity, the check value of its master key.
+fn make(database: &Database, keyring: &Keyring, random: &Random) -> Result<(), Fault> {
+    let cluster: [u8; 16] = random.bytes();
+    in_transaction(database, |tables| {
+        tables.put(META, SCHEMA_KEY, &migrate::SCHEMA.to_be_bytes())?;
+        tables.put(META, CLUSTER, &cluster)?;
+        tables.put(META, CHECK, &check_value(keyring, &cluster))?;
+        Ok(true)
+    })
+}
+
+/// Writes rows as they are into an empty store.
+pub(in crate::store) fn load(database: &Database, rows: &[(&'static str, Pair)]) -> Result<(), StoreError> {
+    let loaded = in_transaction(database, |tables| {
+        for (table, (key, value)) in rows {
+            tables.put(table, key, value)?;
+        }
+        Ok(!rows.is_empty())
+    });
+    loaded.map_err(StoreError::from)
+}
+
+/// A slice of a table, behind a key.
+pub(in crate::store) fn read_slice(
+    database: &Database,
+    table: &'static str,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Pair>, StoreError> {
+    let read = || read_many(&database.begin_read().map_err(Fault::from)?, table, &[], after, limit);
+    read().map_err(StoreError::from)
+}
+
+/// The rows of those tables and keys that are there.
+pub(in crate::store) fn read_rows(
+    database: &Database,
+    keys: impl IntoIterator<Item = (&'static str, Vec<u8>)>,
+) -> Result<HashMap<(&'static str, Vec<u8>), Vec<u8>>, StoreError> {
+    let read = || {
+        let transaction = database.begin_read()?;
+        let mut found = HashMap::new();
+        for (table, key) in keys {
+            if let Some(value) = read_one(&transaction, table, &key)? {
+                found.insert((table, key), value);
+            }
+        }
+        Ok::<_, Fault>(found)
+    };
+    read().map_err(StoreError::from)
+}
+
+/// How many rows a table has.
+pub(in crate::store) fn count_rows(database: &Database, table: &'static str) -> Result<u64, StoreError> {
+    let count = || match database.begin_read()?.open_table(Definition::new(table)) {
+        Ok(table) => Ok(table.len()?),
+        Err(TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(error) => Err(Fault::from(error)),
+    };
+    count().map_err(StoreError::from)
+}

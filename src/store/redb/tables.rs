@@ -1,0 +1,210 @@
+//! The tables of one write transaction: opened when first used, read and written as bytes.
+
+use std::collections::HashSet;
+
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+
+use crate::store::error::{Cause, StoreError};
+use crate::store::rows::Kind;
+
+/// What the store knows of itself.
+pub(in crate::store) const META: &str = "meta";
+/// What must be unique, and the key of the row that has it.
+pub(in crate::store) const UNIQUES: &str = "uniques";
+/// Groups of rows; the value is the key of the row.
+pub(in crate::store) const INDEXES: &str = "indexes";
+/// When rows end: second, table, key.
+pub(in crate::store) const EXPIRY: &str = "expiry";
+/// The audit trail.
+pub(in crate::store) const AUDIT: &str = "audit";
+/// Signed ends of the audit trail.
+pub(in crate::store) const MARKS: &str = "audit_mark";
+
+/// Every table, in the order in which a backup lists them.
+pub(in crate::store) fn all_tables() -> impl Iterator<Item = &'static str> {
+    Kind::ALL
+        .into_iter()
+        .map(Kind::table)
+        .chain([UNIQUES, INDEXES, EXPIRY, AUDIT, MARKS, META])
+}
+
+pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+pub(in crate::store) type Pair = (Vec<u8>, Vec<u8>);
+/// Rows that were written, by table and key.
+pub(in crate::store) type Touched = HashSet<(&'static str, Vec<u8>)>;
+
+/// What ends a transaction: nothing that was done in it stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Fault {
+    /// The disk has no room.
+    Full,
+    /// Everything else.
+    Broken(Cause),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Full => Self::Full,
+            Fault::Broken(cause) => Self::Unavailable(cause),
+        }
+    }
+}
+
+impl From<redb::Error> for Fault {
+    fn from(error: redb::Error) -> Self {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match error {
+            redb::Error::Io(error) if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) => Self::Full,
+            redb::Error::Corrupted(detail) => Self::Broken(Cause::Damaged(detail)),
+            redb::Error::DatabaseClosed => Self::Broken(Cause::Closed),
+            error => Self::Broken(Cause::Disk(error.to_string())),
+        }
+    }
+}
+
+macro_rules! fault_from {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Fault {
+            fn from(error: $error) -> Self {
+                redb::Error::from(error).into()
+            }
+        })*
+    };
+}
+fault_from!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::DatabaseError
+);
+
+type OpenTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
+
+/// The tables of one write transaction.
+pub(in crate::store) struct Tables<'t> {
+    transaction: &'t WriteTransaction,
+    open: Vec<(&'static str, OpenTable<'t>)>,
+    /// Where to note what is written, while a backup is made.
+    touched: Option<&'t mut Touched>,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) const fn new(transaction: &'t WriteTransaction, touched: Option<&'t mut Touched>) -> Self {
+        Self {
+            transaction,
+            open: Vec::new(),
+            touched,
+        }
+    }
+
+    /// What was written since the backup asked last.
+    pub(super) fn take_touched(&mut self) -> Touched {
+        self.touched.as_mut().map(|touched| std::mem::take(*touched)).unwrap_or_default()
+    }
+
+    fn table(&mut self, name: &'static str) -> Result<&mut OpenTable<'t>, Fault> {
+        let place = match self.open.iter().position(|(known, _)| *known == name) {
+            Some(place) => place,
+            None => {
+                self.open.push((name, self.transaction.open_table(Definition::new(name))?));
+                self.open.len() - 1
+            }
+        };
+        match self.open.get_mut(place) {
+            Some((_, table)) => Ok(table),
+            None => Err(Fault::Broken(Cause::Closed)),
+        }
+    }
+
+    pub(in crate::store) fn get(&mut self, name: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.table(name)?.get(key)?.map(|value| value.value().to_vec()))
+    }
+
+    pub(in crate::store) fn put(&mut self, name: &'static str, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.table(name)?.insert(key, value)?;
+        self.touch(name, key);
+        Ok(())
+    }
+
+    pub(in crate::store) fn delete(&mut self, name: &'static str, key: &[u8]) -> Result<(), Fault> {
+        self.table(name)?.remove(key)?;
+        self.touch(name, key);
+        Ok(())
+    }
+
+    fn touch(&mut self, name: &'static str, key: &[u8]) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert((name, key.to_vec()));
+        }
+    }
+
+    /// The first `limit` rows whose keys begin with `prefix`.
+    pub(super) fn beginning(&mut self, name: &'static str, prefix: &[u8], limit: usize) -> Result<Vec<Pair>, Fault> {
+        beginning(self.table(name)?, prefix, None, limit)
+    }
+
+    /// The first `limit` rows with a key below `end`.
+    pub(super) fn below(&mut self, name: &'static str, end: &[u8], limit: usize) -> Result<Vec<Pair>, Fault> {
+        let mut found = Vec::new();
+        for row in self.table(name)?.range(..end)?.take(limit) {
+            let (key, value) = row?;
+            found.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(found)
+    }
+}
+
+/// Rows whose keys begin with `prefix`, behind the key `after`, `limit` at most.
+pub(super) fn beginning(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Pair>, Fault> {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    let from = after.map_or(Included(prefix), |after| Excluded(after));
+    let mut found = Vec::new();
+    for row in table.range::<&[u8]>((from, Unbounded))?.take(limit) {
+        let (key, value) = row?;
+        if !key.value().starts_with(prefix) {
+            break;
+        }
+        found.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(found)
+}
+
+/// One row of a read transaction. A table that was never written is empty.
+pub(super) fn read_one(transaction: &ReadTransaction, name: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    match transaction.open_table(Definition::new(name)) {
+        Ok(table) => Ok(table.get(key)?.map(|value| value.value().to_vec())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Rows of a read transaction, as [`beginning`].
+pub(super) fn read_many(
+    transaction: &ReadTransaction,
+    name: &'static str,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<Pair>, Fault> {
+    match transaction.open_table(Definition::new(name)) {
+        Ok(table) => beginning(&table, prefix, after, limit),
+        Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The last row of a table.
+pub(super) fn read_last(transaction: &ReadTransaction, name: &'static str) -> Result<Option<Pair>, Fault> {
+    match transaction.open_table(Definition::new(name)) {
+        Ok(table) => Ok(table.last()?.map(|(key, value)| (key.value().to_vec(), value.value().to_vec()))),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
