@@ -4,6 +4,7 @@
 //! [`house::judge`] answers for our own pages, [`explain`] tells the same walk step by step.
 
 mod addresses;
+mod analyse;
 pub mod application;
 mod compile;
 pub mod condition;
@@ -18,9 +19,14 @@ pub mod headers;
 pub mod house;
 #[cfg(test)]
 mod laws;
+mod load;
+mod merge;
+mod parse;
 pub mod pattern;
 pub mod place;
 mod require;
+mod resolve;
+mod selftest;
 pub mod subject;
 mod table;
 mod trie;
@@ -33,6 +39,8 @@ pub use decision::{Decision, Reason, Verdict};
 pub use definitions::Definitions;
 pub use facts::RequestFacts;
 pub use house::Standing;
+pub use load::{Checked, Context, TEST_FAILED, check, load, wanted};
 pub use place::Place;
 pub use require::UnknownName;
+pub use selftest::TestOutcome;
 pub use subject::{Held, Memo};
