@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 
+use crate::config::Settings;
 use crate::model::id::{DecisionId, RequestId};
 use crate::model::name::ApplicationName;
+use crate::policy::PolicySet;
+use crate::policy::decision::Reason;
 use crate::policy::facts::{Host, Scheme};
 
 /// A refused request, with what its answer may say.
@@ -130,4 +133,55 @@ pub struct Denied {
     pub missing: Vec<Arc<str>>,
     /// Whether they are signed in: only then is there somebody to ask for more.
     pub signed_in: bool,
+}
+
+impl Denied {
+    /// What may be told of a reason: `show_pattern_name` and `explain_to_users` decide how much. Never a rule's or a guard's name.
+    #[must_use]
+    pub fn of(reason: &Reason<'_>, policies: &PolicySet, settings: &Settings, signed_in: bool) -> Self {
+        let patterns: &[_] = match reason {
+            Reason::IpUser(names) | Reason::IpRule(names) => names,
+            Reason::IpApp(names) => names,
+            _ => &[],
+        };
+        let titles: Vec<&str> = patterns
+            .iter()
+            .map(|name| policies.ip_pattern(name).map_or(name.as_str(), |pattern| &pattern.title))
+            .collect();
+        let pattern = (settings.show_pattern_name && !titles.is_empty()).then(|| titles.join(", ").into());
+        let missing = if settings.explain_to_users {
+            missing(reason, policies)
+        } else {
+            Vec::new()
+        };
+        Self {
+            reason: reason.code(),
+            pattern,
+            missing,
+            signed_in,
+        }
+    }
+}
+
+fn missing(reason: &Reason<'_>, policies: &PolicySet) -> Vec<Arc<str>> {
+    let titled = |title: Option<&str>, name: &str| Arc::from(title.unwrap_or(name));
+    match reason {
+        Reason::RoleMissing(names) => names
+            .iter()
+            .map(|name| titled(policies.role(name).map(|role| role.title.as_str()), name.as_str()))
+            .collect(),
+        Reason::TeamMissing(names) => names
+            .iter()
+            .map(|name| titled(policies.team(name).map(|team| team.title.as_str()), name.as_str()))
+            .collect(),
+        Reason::PermissionMissing(permissions) => permissions
+            .iter()
+            .map(|permission| {
+                let application = policies.application(&permission.application);
+                let known = application.and_then(|application| application.permissions.iter().find(|known| known.name == permission.name));
+                titled(known.map(|known| known.title.as_str()), permission.name.as_str())
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
 }

@@ -3,3 +3,7 @@
 pub mod admit;
 pub mod client_ip;
 pub mod conversation;
+pub mod facts;
+pub mod identity_headers;
+pub mod limits;
+pub mod refuse;

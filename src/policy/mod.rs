@@ -24,6 +24,7 @@ mod merge;
 mod parse;
 pub mod pattern;
 pub mod place;
+pub mod protected;
 mod require;
 mod resolve;
 mod selftest;

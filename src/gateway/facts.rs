@@ -1,0 +1,112 @@
+//! From a request's head to what a decision looks at: host, scheme, address and path, each as far as it can be believed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+
+use crate::app::refusal::Asked;
+use crate::base::time::Timestamp;
+use crate::config::Settings;
+use crate::model::id::RequestId;
+use crate::policy::facts::{Host, RequestFacts, RequestPath, Scheme, Via};
+
+use super::client_ip::{Client, client_ip};
+
+/// What is known of the connection a request came by.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// Whoever is connected; `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Whether it is TLS.
+    pub secure: bool,
+}
+
+/// A request as it will be judged and, if all goes well, forwarded.
+#[derive(Debug)]
+pub struct Read {
+    /// What the decision looks at.
+    pub facts: RequestFacts,
+    /// What a refusal needs to know.
+    pub asked: Asked,
+    /// The chain of addresses, for the application behind.
+    pub client: Client,
+    /// Host and port as they came.
+    pub authority: Box<str>,
+}
+
+/// Reads the head of a request. `host` is the one that was let in, without port.
+#[must_use]
+pub fn read(parts: &Parts, host: Host, connection: Connection, settings: &Settings, id: RequestId, now: Timestamp) -> Read {
+    let client = client_ip(connection.peer, &settings.trusted_proxies, &parts.headers);
+    let scheme = scheme(connection, &client, &parts.headers, settings);
+    let authority = parts
+        .uri
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(|| parts.headers.get(header::HOST)?.to_str().ok());
+    let authority: Box<str> = authority.unwrap_or(host.as_str()).into();
+    let target: Arc<str> = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).into();
+    let facts = RequestFacts {
+        scheme,
+        host: host.clone(),
+        method: parts.method.clone(),
+        path: RequestPath::read(parts.uri.path()),
+        client_ip: client.address,
+        now,
+        via: Via::Proxy,
+        preflight: preflight(parts),
+    };
+    let asked = Asked {
+        id,
+        method: parts.method.clone(),
+        scheme,
+        host: Some(host),
+        target,
+        client_ip: client.address,
+        headers: parts.headers.clone(),
+    };
+    Read {
+        facts,
+        asked,
+        client,
+        authority,
+    }
+}
+
+/// How a request came in: over TLS; else what a trusted proxy says; else as the portal is reached.
+fn scheme(connection: Connection, client: &Client, headers: &HeaderMap, settings: &Settings) -> Scheme {
+    if connection.secure {
+        return Scheme::Https;
+    }
+    let said = client.through_proxy.then(|| forwarded_proto(headers)).flatten();
+    said.unwrap_or(if settings.public_url.is_secure() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    })
+}
+
+/// The one word of `X-Forwarded-Proto`; nothing if there are several, or another.
+fn forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
+    let mut values = headers.get_all("x-forwarded-proto").iter();
+    let (Some(only), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    match only.to_str().ok()?.trim() {
+        word if word.eq_ignore_ascii_case("https") => Some(Scheme::Https),
+        word if word.eq_ignore_ascii_case("http") => Some(Scheme::Http),
+        _ => None,
+    }
+}
+
+/// The method a browser's preflight asks for. A request with a cookie or a credential is none: browsers send them without.
+fn preflight(parts: &Parts) -> Option<Method> {
+    let bare = !parts.headers.contains_key(header::COOKIE) && !parts.headers.contains_key(header::AUTHORIZATION);
+    if parts.method != Method::OPTIONS || !parts.headers.contains_key(header::ORIGIN) || !bare {
+        return None;
+    }
+    let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    Method::from_bytes(asked.as_bytes()).ok()
+}

@@ -1,0 +1,111 @@
+//! Names that a client may not use: what an application would take for our word.
+
+use std::collections::HashSet;
+
+use super::application::{Application, Strip};
+use super::headers::names;
+
+/// Names that proxies speak under, folded. An application believes them, so a client's own are never passed on.
+const SPOKEN_BY_PROXIES: &[&str] = &[
+    "forwarded",
+    "xrealip",
+    "xrewriteurl",
+    "trueclientip",
+    "cfconnectingip",
+    "cfconnectingipv6",
+    "fastlyclientip",
+    "xclientip",
+    "xclusterclientip",
+    "xremoteip",
+    "xremoteaddr",
+    "xoriginatingip",
+    "xrequestid",
+    // CGI turns a field `Proxy` into the variable HTTP_PROXY (CVE-2016-5385).
+    "proxy",
+];
+
+/// The same, by how they begin.
+const SPOKEN_BY_PROXIES_PREFIXES: &[&str] = &["xportcullis", "xforwarded", "xoriginal", "xenvoyexternal"];
+
+/// Every name that is removed from what a client sends to one application.
+///
+/// Compared folded: lower case, letters and digits only, since CGI-style readers take `X_Portcullis.User` for `X-Portcullis-User`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectedNames {
+    exact: HashSet<Box<str>>,
+    prefixes: Vec<Box<str>>,
+}
+
+impl ProtectedNames {
+    /// The names an application trusts, and those nobody's client may use.
+    #[must_use]
+    pub fn of(application: &Application) -> Self {
+        let mut exact: HashSet<Box<str>> = SPOKEN_BY_PROXIES.iter().map(|name| (*name).into()).collect();
+        let mut prefixes: Vec<Box<str>> = SPOKEN_BY_PROXIES_PREFIXES.iter().map(|prefix| (*prefix).into()).collect();
+        exact.extend(names(application).iter().map(|name| fold(name.as_str()).into()));
+        for strip in &application.headers.strip {
+            match strip {
+                Strip::Name(name) => {
+                    exact.insert(fold(name).into());
+                }
+                Strip::Prefix(prefix) => prefixes.push(fold(prefix).into()),
+            }
+        }
+        prefixes.sort();
+        prefixes.dedup();
+        Self { exact, prefixes }
+    }
+
+    /// Whether a field of that name is removed. `folded` is room to work in, kept between calls.
+    pub fn covers(&self, name: &str, folded: &mut String) -> bool {
+        folded.clear();
+        folded.extend(folded_chars(name));
+        // A name that folds to nothing means nothing to us, and perhaps something to somebody.
+        folded.is_empty() || self.exact.contains(folded.as_str()) || self.prefixes.iter().any(|prefix| folded.starts_with(&**prefix))
+    }
+}
+
+fn folded_chars(name: &str) -> impl Iterator<Item = char> + '_ {
+    name.bytes()
+        .filter(u8::is_ascii_alphanumeric)
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+}
+
+/// A field name as a CGI-style reader would compare it.
+#[must_use]
+pub fn fold(name: &str) -> String {
+    folded_chars(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protected() -> ProtectedNames {
+        ProtectedNames {
+            exact: ["remoteuser".into(), "forwarded".into()].into(),
+            prefixes: vec!["xportcullis".into()],
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_a_protected_name_is_covered() {
+        let protected = protected();
+        let mut room = String::new();
+        for (name, covered) in [
+            ("x-portcullis-user", true),
+            ("X_Portcullis_User", true),
+            ("x.portcullis.user", true),
+            ("xPORTCULLISuser", true),
+            ("x-portcullis-anything-new", true),
+            ("remote-user", true),
+            ("Remote_User", true),
+            ("remote~user", true),
+            ("remote-users", false),
+            ("accept", false),
+            ("-_-", true),
+        ] {
+            assert_eq!(protected.covers(name, &mut room), covered, "{name}");
+        }
+    }
+}
