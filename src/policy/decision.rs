@@ -135,6 +135,28 @@ impl Reason<'_> {
     }
 }
 
+impl Reason<'_> {
+    /// What would have been enough, in names: for logs and programs, not for people.
+    #[must_use]
+    pub fn need(&self) -> Vec<String> {
+        fn names<T: ToString>(list: &[T]) -> Vec<String> {
+            list.iter().map(ToString::to_string).collect()
+        }
+        match self {
+            Self::IpUser(patterns) | Self::IpRule(patterns) => names(patterns),
+            Self::IpApp(patterns) => names(patterns),
+            Self::Method { accepted } => names(accepted),
+            Self::RoleMissing(roles) => names(roles),
+            Self::PermissionMissing(permissions) => names(permissions),
+            Self::TeamMissing(teams) => names(teams),
+            Self::GroupMissing(groups) => groups.iter().map(|one| format!("{}:{}", one.source, one.group)).collect(),
+            Self::ServiceMissing(services) => names(services),
+            Self::OutsideWindow(windows) => names(windows),
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -542,27 +542,4 @@ impl Writer<'_> {
 }
 
 #[cfg(test)]
-mod template_tests {
-    use super::*;
-
-    #[test]
-    fn templates_name_only_what_exists() {
-        let template: Template = "{user.name} <{user.email}>".parse().unwrap();
-        assert_eq!(template.to_string(), "{user.name} <{user.email}>");
-        assert_eq!(template.variables().collect::<Vec<_>>(), [Variable::UserName, Variable::UserEmail]);
-        for (text, expected) in [
-            (
-                "{user.age}",
-                InvalidTemplate::Unknown {
-                    name: "user.age".to_owned(),
-                },
-            ),
-            ("{user", InvalidTemplate::Unbalanced),
-            ("user}", InvalidTemplate::Unbalanced),
-            ("a\r\nb", InvalidTemplate::Characters),
-            ("ä", InvalidTemplate::Characters),
-        ] {
-            assert_eq!(text.parse::<Template>(), Err(expected), "{text}");
-        }
-    }
-}
+mod tests;

@@ -92,10 +92,24 @@ const REQUESTED: &[&str] = &[
     "/x//.portcullis",
     "nothing",
 ];
+/// Mostly plain ones, so that most questions get as far as the person.
+const PLAIN: &[&str] = &["/", "/a", "/a/", "/a/b", "/a/bb", "/a/c", "/x/y", "/q"];
+const HOSTS: &[&str] = &[
+    "h.example",
+    "h.example",
+    "h.example",
+    "h.example",
+    "h.example",
+    "h.example",
+    "h.example",
+    "h.example",
+    "o.example",
+    "h.other",
+];
 const METHODS: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::OPTIONS];
 
 fn addresses(dice: &mut Dice) -> AddressSet {
-    let ranges = (0..dice.roll(3)).map(|_| {
+    let ranges = (0..1 + dice.roll(3)).map(|_| {
         let (one, two) = (dice.roll(16) as u32, dice.roll(16) as u32);
         AddressRange::V4(0x0a00_0000 + one.min(two)..=0x0a00_0000 + one.max(two))
     });
@@ -137,8 +151,19 @@ fn condition(dice: &mut Dice, knows_roles: bool, depth: usize) -> Condition {
     one
 }
 
+/// Who may enter at all: half of the time whoever is signed in.
+fn entry(dice: &mut Dice) -> Condition {
+    if dice.one_in(2) {
+        return condition(dice, true, 1);
+    }
+    Condition {
+        signed_in: true,
+        ..Condition::default()
+    }
+}
+
 fn rule(dice: &mut Dice, number: usize) -> Rule {
-    let access = dice.pick(&[Effect::App, Effect::App, Effect::Public, Effect::Deny]);
+    let access = dice.pick(&[Effect::App, Effect::App, Effect::App, Effect::App, Effect::Public, Effect::Deny]);
     let mut paths = dice.some(PATHS);
     if paths.is_empty() {
         paths.push(dice.pick(PATHS));
@@ -152,7 +177,7 @@ fn rule(dice: &mut Dice, number: usize) -> Rule {
                 at: Place::default(),
             })
             .collect(),
-        methods: if dice.one_in(2) { dice.some(METHODS) } else { Vec::new() },
+        methods: if dice.one_in(4) { dice.some(METHODS) } else { Vec::new() },
         require: (access == Effect::App && dice.one_in(2)).then(|| condition(dice, true, 1)),
         identify: access == Effect::Public && dice.one_in(2),
         mfa: dice.one_in(6).then_some(MfaRule::Required),
@@ -162,7 +187,7 @@ fn rule(dice: &mut Dice, number: usize) -> Rule {
 }
 
 fn application(dice: &mut Dice, name: &str, path: &str) -> Application {
-    let mut one = Application::plain(n(name), "h.example", condition(dice, true, 1));
+    let mut one = Application::plain(n(name), "h.example", entry(dice));
     one.path = path.to_owned();
     one.rules = (0..dice.roll(6)).map(|number| rule(dice, number)).collect();
     one.permissions = ["read", "write"]
@@ -175,18 +200,24 @@ fn application(dice: &mut Dice, name: &str, path: &str) -> Application {
             formerly: Vec::new(),
         })
         .to_vec();
-    one.unlisted = dice.pick(&[Unlisted::App, Unlisted::Deny]);
-    one.ip_pattern = if dice.one_in(4) { dice.names(PATTERNS) } else { Vec::new() };
+    one.unlisted = dice.pick(&[Unlisted::App, Unlisted::App, Unlisted::App, Unlisted::Deny]);
+    one.ip_pattern = if dice.one_in(6) { dice.names(PATTERNS) } else { Vec::new() };
     one.case_insensitive = dice.one_in(5);
     one.strip_prefix = dice.one_in(5);
     one.cors_preflight = dice.one_in(3);
     one.signin.methods = dice
-        .some(&[SignInMethod::Password, SignInMethod::Saml, SignInMethod::Ldap])
+        .some(&[SignInMethod::Password, SignInMethod::Password, SignInMethod::Ldap])
         .into_iter()
         .collect();
     one.signin.methods.insert(SignInMethod::Saml);
     one.signin.idps = if dice.one_in(4) { vec![n("i0")] } else { Vec::new() };
-    one.signin.mfa = dice.pick(&[MfaRule::Optional, MfaRule::Optional, MfaRule::Required]);
+    one.signin.mfa = dice.pick(&[
+        MfaRule::Optional,
+        MfaRule::Optional,
+        MfaRule::Optional,
+        MfaRule::Optional,
+        MfaRule::Required,
+    ]);
     one.headers.max_bytes = dice.pick(&[3072, 3072, 3072, 260]);
     one
 }
@@ -233,13 +264,13 @@ fn guard(dice: &mut Dice, number: usize, with_when: bool) -> Guard {
             .collect(),
         methods: if dice.one_in(2) { dice.some(METHODS) } else { Vec::new() },
         when: (with_when && dice.one_in(2)).then(|| condition(dice, true, 1)),
-        unless: dice.one_in(2).then(|| condition(dice, true, 1)),
+        unless: (!dice.one_in(4)).then(|| condition(dice, true, 1)),
     }
 }
 
 fn world(dice: &mut Dice, with_when: bool) -> Definitions {
     let mut applications = vec![application(dice, "a0", "/"), application(dice, "a1", "/x")];
-    if dice.one_in(3) {
+    if dice.one_in(9) {
         applications.remove(0);
         let mut other = application(dice, "a0", "/");
         other.hosts = vec![super::application::HostPattern::Under("example".into())];
@@ -277,7 +308,7 @@ fn world(dice: &mut Dice, with_when: bool) -> Definitions {
         }],
         providers: vec![provider("i0", ProviderKind::Saml), provider("d0", ProviderKind::Ldap)],
         grants: (0..dice.roll(4)).map(|_| grant(dice)).collect(),
-        guards: (0..dice.roll(4)).map(|number| guard(dice, number, with_when)).collect(),
+        guards: (0..dice.roll(3)).map(|number| guard(dice, number, with_when)).collect(),
         ..Definitions::default()
     }
 }
@@ -297,20 +328,27 @@ fn membership(dice: &mut Dice, team: &str) -> Membership {
                 )
             })
             .collect::<BTreeMap<_, _>>(),
-        ip_pattern: dice.one_in(3).then(|| dice.name(&["p0", "p1", "gone"])),
-        provider: dice.one_in(4).then(|| dice.name(&["i0", "d0", "gone"])),
+        ip_pattern: dice.one_in(4).then(|| dice.name(&["p0", "p0", "p1", "p1", "gone"])),
+        provider: dice.one_in(6).then(|| dice.name(&["i0", "d0", "gone"])),
         ..Membership::plain(UserId::from_number(17), n(team))
     }
 }
 
 fn identity(dice: &mut Dice) -> Identity {
     let mut one = kim();
-    one.status = dice.pick(&[UserStatus::Active, UserStatus::Active, UserStatus::Active, UserStatus::Disabled]);
+    one.status = if dice.one_in(12) {
+        UserStatus::Disabled
+    } else {
+        UserStatus::Active
+    };
     one.roles = dice
         .names::<crate::model::name::RoleName>(&["r0", "r1", "t-role", "s-role", "gone", "admin"])
         .into_iter()
         .collect();
-    let teams = dice.some(&["t0", "t1", "main", "gone"]);
+    let teams = dice
+        .some(&["t0", "t0", "t1", "t1", "main", "gone"])
+        .into_iter()
+        .collect::<BTreeSet<_>>();
     one.memberships = teams.into_iter().map(|team| membership(dice, team)).collect();
     one.signed_in.mfa = dice.one_in(2);
     one.signed_in.at = now().before(HOUR * dice.roll(5) as u32);
@@ -319,6 +357,8 @@ fn identity(dice: &mut Dice) -> Identity {
         (SignInMethod::Saml, Some(n("i0"))),
         (SignInMethod::Saml, Some(n("i0"))),
         (SignInMethod::Ldap, Some(n("d0"))),
+        (SignInMethod::Password, None),
+        (SignInMethod::Password, None),
         (SignInMethod::Saml, Some(n("gone"))),
     ]);
     one.signed_in.groups = if dice.one_in(2) {
@@ -330,7 +370,7 @@ fn identity(dice: &mut Dice) -> Identity {
 }
 
 fn principal(dice: &mut Dice) -> Principal {
-    match dice.roll(6) {
+    match dice.roll(12) {
         0 => Principal::Anonymous,
         1 => Principal::Service(Arc::new(Caller {
             name: dice.name(&["s0", "s0", "gone"]),
@@ -345,13 +385,8 @@ fn request(dice: &mut Dice) -> RequestFacts {
     let ip = (!dice.one_in(8)).then(|| std::net::Ipv4Addr::from(0x0a00_0000 + dice.roll(18) as u32).into());
     let at = now().after(HOUR * dice.roll(30) as u32 / 7);
     let method = dice.pick(METHODS);
-    let mut facts = RequestFacts::new(
-        method.clone(),
-        dice.pick(&["h.example", "h.example", "o.example", "h.other"]),
-        dice.pick(REQUESTED),
-        ip,
-        at,
-    );
+    let path = if dice.one_in(4) { dice.pick(REQUESTED) } else { dice.pick(PLAIN) };
+    let mut facts = RequestFacts::new(method.clone(), dice.pick(HOSTS), path, ip, at);
     facts.preflight = (method == Method::OPTIONS && dice.one_in(2)).then(|| dice.pick(METHODS));
     facts
 }
@@ -384,7 +419,7 @@ fn never_allows_more(dice: &mut Dice, before: &Definitions, after: &Definitions)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn a_guard_added_never_allows_more(seed: u64) {

@@ -554,3 +554,6 @@ impl<'p> Builder<'p> {
         (all, powers, roles_in)
     }
 }
+
+#[cfg(test)]
+mod tests;
