@@ -1,0 +1,307 @@
+//! The bytes of requests and answers on their way: handed over as they come, counted, never copied.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use tokio::time::{Instant, Sleep};
+
+use super::{Server, pool};
+
+/// What went wrong with a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The client's body broke off, or its framing cannot be read.
+    #[error("the request's body broke off")]
+    Broken,
+    /// It is longer than the application takes.
+    #[error("the request's body is too long")]
+    TooLong,
+}
+
+/// How far a request's body has come; shared by the body, which is on its way upstream, and by who waits for the answer.
+#[derive(Debug)]
+pub struct Upload {
+    started: Instant,
+    moved: AtomicU64,
+    state: AtomicU8,
+}
+
+const UNDER_WAY: u8 = 0;
+const ENDED: u8 = 1;
+const BROKEN: u8 = 2;
+const TOO_LONG: u8 = 3;
+
+impl Upload {
+    /// One that begins now.
+    #[must_use]
+    pub fn begin() -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            moved: AtomicU64::new(0),
+            state: AtomicU8::new(UNDER_WAY),
+        })
+    }
+
+    fn note(&self, state: u8) {
+        let moved = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(moved, Ordering::Relaxed);
+        self.state.store(state, Ordering::Release);
+    }
+
+    /// What went wrong, if something did.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self.state.load(Ordering::Acquire) {
+            BROKEN => Some(Fault::Broken),
+            TOO_LONG => Some(Fault::TooLong),
+            _ => None,
+        }
+    }
+
+    /// Whether its last byte was handed over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == ENDED
+    }
+
+    /// When it last moved.
+    pub(super) fn moved(&self) -> Instant {
+        self.started + Duration::from_millis(self.moved.load(Ordering::Relaxed))
+    }
+}
+
+/// A request's body on its way upstream. Its trailers stay behind: an upstream could take them for fields that we vouch for.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// It comes from the client.
+    Client {
+        /// The client's end.
+        body: Incoming,
+        /// So many bytes are still allowed.
+        left: Option<u64>,
+        /// Told how it goes.
+        upload: Arc<Upload>,
+    },
+}
+
+impl RequestBody {
+    /// The body of a client's request, and what to watch it by. `most` bytes are allowed.
+    #[must_use]
+    pub fn of(body: Incoming, most: Option<u64>) -> (Self, Option<Arc<Upload>>) {
+        if body.is_end_stream() {
+            return (Self::Empty, None);
+        }
+        let upload = Upload::begin();
+        (
+            Self::Client {
+                body,
+                left: most,
+                upload: Arc::clone(&upload),
+            },
+            Some(upload),
+        )
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Self::Client { body, left, upload } = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                upload.note(ENDED);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => {
+                upload.note(BROKEN);
+                Poll::Ready(Some(Err(Fault::Broken)))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                let Some(data) = frame.data_ref() else {
+                    upload.note(ENDED);
+                    return Poll::Ready(None);
+                };
+                if let Some(left) = left {
+                    let Some(rest) = left.checked_sub(data.len() as u64) else {
+                        upload.note(TOO_LONG);
+                        return Poll::Ready(Some(Err(Fault::TooLong)));
+                    };
+                    *left = rest;
+                }
+                upload.note(if body.is_end_stream() { ENDED } else { UNDER_WAY });
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Client { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+/// A request that a server is working on.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Server>);
+
+impl InFlight {
+    pub(super) fn on(server: Arc<Server>) -> Self {
+        server.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(server)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Why an answer breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerFault {
+    /// The upstream broke it off.
+    #[error("the upstream broke its answer off")]
+    Broken(#[source] hyper::Error),
+    /// Silence for too long.
+    #[error("the upstream fell silent")]
+    Idle,
+    /// All of it takes too long.
+    #[error("the upstream took too long in all")]
+    Total,
+}
+
+/// An upstream's answer on its way. Its connection waits for the next request once the last byte is through; one that is dropped
+/// before takes its connection with it.
+#[derive(Debug)]
+pub struct AnswerBody {
+    body: Incoming,
+    lease: Option<http1::SendRequest<RequestBody>>,
+    in_flight: InFlight,
+    idle: Duration,
+    moved: Instant,
+    total: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl AnswerBody {
+    pub(super) fn new(
+        body: Incoming,
+        lease: Option<http1::SendRequest<RequestBody>>,
+        in_flight: InFlight,
+        idle: Duration,
+        total: Option<Instant>,
+    ) -> Self {
+        let mut answer = Self {
+            body,
+            lease,
+            in_flight,
+            idle,
+            moved: Instant::now(),
+            total,
+            timer: None,
+        };
+        if answer.body.is_end_stream() {
+            answer.end();
+        }
+        answer
+    }
+
+    fn end(&mut self) {
+        if let Some(sender) = self.lease.take() {
+            pool::give(&self.in_flight.0, sender);
+        }
+    }
+
+    /// Why it must break off now, if it must.
+    fn overdue(&mut self, cx: &mut Context<'_>) -> Option<AnswerFault> {
+        loop {
+            let now = Instant::now();
+            let silent = self.moved + self.idle;
+            if now >= silent {
+                return Some(AnswerFault::Idle);
+            }
+            if self.total.is_some_and(|total| now >= total) {
+                return Some(AnswerFault::Total);
+            }
+            let due = self.total.map_or(silent, |total| total.min(silent));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if timer.deadline() > due || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = AnswerFault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.moved = Instant::now();
+                if this.body.is_end_stream() {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.lease = None;
+                Poll::Ready(Some(Err(AnswerFault::Broken(error))))
+            }
+            Poll::Ready(None) => {
+                this.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match this.overdue(cx) {
+                Some(fault) => {
+                    this.lease = None;
+                    Poll::Ready(Some(Err(fault)))
+                }
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

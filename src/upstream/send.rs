@@ -1,0 +1,224 @@
+//! One request to one of several servers: on a connection that waits or a new one, again where that is safe.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
+
+use crate::policy::application::Timeouts;
+
+use super::body::{AnswerBody, Fault, InFlight, RequestBody, Upload};
+use super::connect::{ConnectError, Sender, connect};
+use super::{Cluster, Server, pool};
+
+/// Which protocol a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Whichever the server speaks.
+    Any,
+    /// HTTP/1.1, to turn the connection into something else.
+    Http1,
+    /// HTTP/2, as gRPC does.
+    Http2,
+}
+
+/// How a request is to be sent.
+#[derive(Debug)]
+pub struct Sending {
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// Which protocol.
+    pub wanted: Wanted,
+    /// Whose request it is, for balancing.
+    pub key: u64,
+    /// How its body goes, if it has one.
+    pub upload: Option<Arc<Upload>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No server could be reached.
+    #[error("no server of the application could be reached")]
+    Unreachable(#[source] ConnectError),
+    /// A server was reached and gave no answer that could be read.
+    #[error("the application's server gave no answer that can be read")]
+    NoAnswer(#[source] hyper::Error),
+    /// A time limit, by the name it has in policy.
+    #[error("the application's server was later than `timeout.{0}` allows")]
+    Late(&'static str),
+    /// The client's own body was the trouble.
+    #[error(transparent)]
+    Request(#[from] Fault),
+    /// There is no server.
+    #[error("the application has no server")]
+    NoServer,
+}
+
+/// Sends a request, and waits for the head of the answer.
+///
+/// It is sent again only where nothing of it was sent, or where it can do no harm twice: an idempotent one without a body, on a connection
+/// that was waiting and turned out to be closed.
+///
+/// # Errors
+/// [`SendError`], after every server was tried that could be.
+pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &Sending) -> Result<Response<AnswerBody>, SendError> {
+    let total = how.timeouts.total.map(|total| Instant::now() + total);
+    let mut tried: Vec<Arc<Server>> = Vec::new();
+    let mut last = SendError::NoServer;
+    let mut request = Some(request);
+    while let Some(server) = cluster.choose(how.key, &tried) {
+        // A stale connection says nothing about its server: the others, then a new one, are tried on the same.
+        loop {
+            let Some(taken) = request.take() else {
+                return Err(last);
+            };
+            let waiting = pool::take(&server, how.wanted);
+            let reused = waiting.is_some();
+            let sender = match waiting {
+                Some(sender) => sender,
+                None => match connect(cluster, &server, how.wanted, how.timeouts.connect).await {
+                    Ok(sender) => sender,
+                    Err(error) => {
+                        tracing::warn!(application = %cluster.name, error = %error, "upstream not reached");
+                        cluster.failed(&server);
+                        last = match error {
+                            ConnectError::Late(_) => SendError::Late("connect"),
+                            error => SendError::Unreachable(error),
+                        };
+                        request = Some(taken);
+                        break;
+                    }
+                },
+            };
+            let spare = (reused && is_harmless_twice(&taken)).then(|| copy(&taken));
+            match exchange(&server, sender, taken, how, total).await {
+                Ok(answer) => {
+                    Cluster::answered(&server);
+                    return Ok(answer);
+                }
+                Err(Outcome::Late(limit)) => {
+                    cluster.failed(&server);
+                    return Err(SendError::Late(limit));
+                }
+                Err(Outcome::Failed { error, unsent }) => {
+                    if let Some(fault) = how.upload.as_ref().and_then(|upload| upload.fault()) {
+                        return Err(SendError::Request(fault));
+                    }
+                    request = unsent.map(|unsent| *unsent).or(spare);
+                    last = SendError::NoAnswer(error);
+                    if !reused {
+                        cluster.failed(&server);
+                        break;
+                    }
+                }
+            }
+        }
+        tried.push(server);
+        if request.is_none() {
+            break;
+        }
+    }
+    Err(last)
+}
+
+enum Outcome {
+    Late(&'static str),
+    Failed {
+        error: hyper::Error,
+        /// The request, if nothing of it was sent.
+        unsent: Option<Box<Request<RequestBody>>>,
+    },
+}
+
+impl From<TrySendError<Request<RequestBody>>> for Outcome {
+    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
+        let unsent = error.take_message().map(Box::new);
+        Self::Failed {
+            error: error.into_error(),
+            unsent,
+        }
+    }
+}
+
+async fn exchange(
+    server: &Arc<Server>,
+    sender: Sender,
+    request: Request<RequestBody>,
+    how: &Sending,
+    total: Option<Instant>,
+) -> Result<Response<AnswerBody>, Outcome> {
+    let in_flight = InFlight::on(Arc::clone(server));
+    let (answer, lease): (Response<Incoming>, _) = match sender {
+        Sender::Http1(mut sender) => {
+            if let Err(error) = sender.ready().await {
+                return Err(Outcome::Failed {
+                    error,
+                    unsent: Some(Box::new(request)),
+                });
+            }
+            let answer = in_time(sender.try_send_request(request), how, total).await??;
+            (answer, Some(sender))
+        }
+        Sender::Http2(mut sender) => {
+            if let Err(error) = sender.ready().await {
+                return Err(Outcome::Failed {
+                    error,
+                    unsent: Some(Box::new(request)),
+                });
+            }
+            pool::share(server, sender.clone());
+            (in_time(sender.try_send_request(request), how, total).await??, None)
+        }
+    };
+    Ok(answer.map(|body| AnswerBody::new(body, lease, in_flight, how.timeouts.idle, total)))
+}
+
+/// Waits for the head of an answer: `first_byte` from the end of the request on, `idle` while its body is on its way.
+async fn in_time<T>(answer: impl Future<Output = T>, how: &Sending, total: Option<Instant>) -> Result<T, Outcome> {
+    let mut answer = std::pin::pin!(answer);
+    let sent = Instant::now();
+    loop {
+        let (due, name) = match &how.upload {
+            Some(upload) if !upload.has_ended() => (upload.moved().max(sent) + how.timeouts.idle, "idle"),
+            Some(upload) => (upload.moved().max(sent) + how.timeouts.first_byte, "first_byte"),
+            None => (sent + how.timeouts.first_byte, "first_byte"),
+        };
+        let (due, name) = match total {
+            Some(total) if total < due => (total, "total"),
+            _ => (due, name),
+        };
+        if Instant::now() >= due {
+            return Err(Outcome::Late(name));
+        }
+        // A body that is under way moves its own limit: looked at again from time to time, not with every piece.
+        let look = match &how.upload {
+            Some(upload) if !upload.has_ended() => due.min(Instant::now() + Duration::from_millis(250)),
+            _ => due,
+        };
+        if let Ok(answer) = tokio::time::timeout_at(look, answer.as_mut()).await {
+            return Ok(answer);
+        }
+    }
+}
+
+/// RFC 9110 section 9.2.2, and no body that would be gone.
+fn is_harmless_twice(request: &Request<RequestBody>) -> bool {
+    request.body().is_empty()
+        && matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+        )
+}
+
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
