@@ -1,5 +1,150 @@
 //! The use cases: read, apply a rule of the model, commit.
 
+pub mod acting;
+mod admission;
+mod first_admin;
+mod hand_over;
+mod keys;
+mod listing;
 pub mod login;
-pub mod once;
-pub mod signing;
+mod memory;
+mod once;
+mod passwords;
+mod principals;
+mod read;
+mod redeem;
+mod rules;
+mod sessions;
+mod sign_in;
+mod signing;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod tokens;
+mod users;
+
+use std::future::Future;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+
+use crate::base::random::Random;
+use crate::base::seal::Keyring;
+use crate::base::secret::Hashed;
+use crate::base::time::Timestamp;
+use crate::model::id::SessionId;
+use crate::signin::local::Passwords;
+use crate::store::{Store, StoreError};
+
+pub use acting::{Acting, Reach};
+pub use admission::{Refused, Visit};
+pub use first_admin::FirstAdminOutcome;
+pub use hand_over::{Arrival, TICKET_LASTS};
+pub use keys::KeyError;
+pub use memory::{Caller, Stay};
+pub use once::Full;
+pub use passwords::{AskOutcome, ChangeOutcome};
+pub use redeem::{Flaws, TokenForm, TokenOutcome, TypedNames};
+pub use rules::HouseRules;
+pub use sessions::{Presented, REPLACED_LASTS, SessionLine, csrf_fits};
+pub use sign_in::{Credentials, NewSession, Realm, SignInOutcome};
+pub use signing::{KeyFault, PublicKey, SigningAlgorithm, SigningKey};
+pub use tokens::{ShownToken, TokenFor};
+pub use users::{AddOutcome, Added, EditOutcome, Filter, Listed, NewUser, Page, StatusFilter, UserPage};
+
+use hand_over::Ticket;
+use keys::Keys;
+use memory::Memory;
+use once::Once;
+
+/// Tickets under way in all, and of one session.
+const TICKETS: (usize, usize) = (10_000, 50);
+
+/// How often a use case reads and decides again when what it rested on has moved.
+const TRIES: usize = 16;
+
+/// The store did not do what was asked. Nobody is let in by it, and nothing has changed that was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store did not answer as it should")]
+pub struct Unavailable(#[from] pub StoreError);
+
+/// Everything that is done with people's accounts.
+pub struct Accounts {
+    store: Store,
+    keyring: Arc<Keyring>,
+    passwords: Passwords,
+    random: Random,
+    rules: ArcSwap<HouseRules>,
+    memory: Arc<Memory>,
+    tickets: Once<SessionId, Ticket>,
+    keys: Keys,
+    /// The last revision given to an identity: none is given twice.
+    revisions: AtomicU64,
+    /// The digest of the secret in the first-admin address, while one is out.
+    first_admin: Mutex<Option<Hashed>>,
+}
+
+impl std::fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accounts")
+            .field("sessions", &self.memory.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Accounts {
+    /// The accounts in a store. From here on, what the store changes is forgotten in memory before whoever changed it is answered.
+    #[must_use]
+    pub fn new(store: Store, keyring: Arc<Keyring>, passwords: Passwords, rules: HouseRules, random: Random) -> Self {
+        let memory = Arc::new(Memory::default());
+        let told = Arc::clone(&memory);
+        store.subscribe(Box::new(move |changes| principals::forget(&told, changes)));
+        Self {
+            store,
+            keyring,
+            passwords,
+            random,
+            rules: ArcSwap::from_pointee(rules),
+            memory,
+            tickets: Once::new(TICKETS.0, TICKETS.1),
+            keys: Keys::default(),
+            revisions: AtomicU64::new(1),
+            first_admin: Mutex::new(None),
+        }
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> Arc<HouseRules> {
+        self.rules.load_full()
+    }
+
+    /// Goes by other rules from now on, as after a reload.
+    pub fn adopt(&self, rules: HouseRules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// How many sessions are in memory.
+    #[must_use]
+    pub fn sessions_remembered(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Throws out of memory what is over. For the chores, each minute or so.
+    pub fn sweep(&self, now: Timestamp) {
+        self.memory.sweep(self.rules().session.idle, now);
+        self.tickets.sweep(now);
+    }
+}
+
+/// Does it again from the start while something that was read has moved before it was committed.
+async fn again<T, F: Future<Output = Result<T, StoreError>>>(mut once: impl FnMut() -> F) -> Result<T, StoreError> {
+    for _ in 1..TRIES {
+        match once().await {
+            Err(StoreError::Conflict(_)) => {}
+            outcome => return outcome,
+        }
+    }
+    once().await
+}

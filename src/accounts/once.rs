@@ -16,7 +16,7 @@ pub struct Full;
 
 /// Values that are found by the digest of a secret and can be taken out once.
 #[derive(Debug)]
-pub struct Once<H, T> {
+pub(super) struct Once<H, T> {
     most: usize,
     most_of_one: usize,
     waiting: Mutex<Waiting<H, T>>,
@@ -37,7 +37,7 @@ struct Entry<H, T> {
 
 impl<H: Clone + Eq + Hash, T> Once<H, T> {
     /// Room for `most` values, and for `most_of_one` of one holder.
-    pub fn new(most: usize, most_of_one: usize) -> Self {
+    pub(super) fn new(most: usize, most_of_one: usize) -> Self {
         Self {
             most,
             most_of_one,
@@ -52,7 +52,7 @@ impl<H: Clone + Eq + Hash, T> Once<H, T> {
     ///
     /// # Errors
     /// [`Full`] if there is no room, even after what is over has been thrown out.
-    pub fn keep(&self, key: Hashed, holder: H, value: T, until: Timestamp, now: Timestamp) -> Result<(), Full> {
+    pub(super) fn keep(&self, key: Hashed, holder: H, value: T, until: Timestamp, now: Timestamp) -> Result<(), Full> {
         let mut waiting = self.lock();
         if waiting.is_full(&holder, self.most, self.most_of_one) {
             waiting.sweep(now);
@@ -68,7 +68,7 @@ impl<H: Clone + Eq + Hash, T> Once<H, T> {
     }
 
     /// Takes the value out; `None` if there is none, it was taken before, or its time is over.
-    pub fn take(&self, key: &Hashed, now: Timestamp) -> Option<T> {
+    pub(super) fn take(&self, key: &Hashed, now: Timestamp) -> Option<T> {
         let mut waiting = self.lock();
         let entry = waiting.values.remove(key)?;
         waiting.let_go(&entry.holder);
@@ -76,7 +76,7 @@ impl<H: Clone + Eq + Hash, T> Once<H, T> {
     }
 
     /// Throws out what is over.
-    pub fn sweep(&self, now: Timestamp) {
+    pub(super) fn sweep(&self, now: Timestamp) {
         self.lock().sweep(now);
     }
 

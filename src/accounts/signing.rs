@@ -29,6 +29,12 @@ impl SigningAlgorithm {
             Self::EdDsa => "EdDSA",
         }
     }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Es256, Self::EdDsa].into_iter().find(|one| one.name() == name)
+    }
 }
 
 /// A key could not be made or read.

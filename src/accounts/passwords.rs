@@ -1,0 +1,187 @@
+//! Forgotten and changed passwords.
+
+use crate::base::time::Timestamp;
+use crate::model::email::{EmailAddress, InvalidEmail};
+use crate::model::event::{Action, Actor, Event};
+use crate::model::password::{Password, WeakPassword};
+use crate::model::session::Session;
+use crate::model::token::Reset;
+use crate::model::user::{User, UserStatus};
+use crate::signin::local::NewPassword;
+use crate::store::{Commit, StoreError};
+
+use super::admission::Visit;
+use super::memory::Caller;
+use super::{Accounts, Unavailable, again};
+
+/// What came of asking for a reset token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskOutcome {
+    /// The one answer, whoever the address belongs to.
+    Asked(EmailAddress),
+    /// Not an address.
+    Flawed(InvalidEmail),
+    /// Too many tries from this network.
+    TooMany {
+        /// When the next try is looked at.
+        until: Timestamp,
+    },
+}
+
+/// What came of changing one's password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    /// It is changed; all other sessions have ended.
+    Changed,
+    /// The current password is wrong.
+    WrongCurrent,
+    /// The new one will not do.
+    Weak(WeakPassword),
+    /// There is no local password to change: the person signs in elsewhere.
+    None,
+    /// Too many wrong tries.
+    Locked {
+        /// When the next try is looked at.
+        until: Timestamp,
+    },
+    /// More passwords at once than the machine can do; 503 with Retry-After.
+    Busy,
+}
+
+impl Accounts {
+    /// Somebody needs a reset token. Where the address belongs to an active person with a password here, one is made for administrators
+    /// to see; one that is live stays as it is, so that asking again takes nothing from who was just handed it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn ask_reset(&self, email: &str, visit: &Visit<'_>) -> Result<AskOutcome, Unavailable> {
+        let email = match email.parse::<EmailAddress>() {
+            Ok(email) => email,
+            Err(flaw) => return Ok(AskOutcome::Flawed(flaw)),
+        };
+        if let Err(until) = self.count_token(visit).await? {
+            return Ok(AskOutcome::TooMany { until });
+        }
+        again(|| self.make_asked(&email, visit)).await?;
+        Ok(AskOutcome::Asked(email))
+    }
+
+    /// Writes once, whether there is such a person or not.
+    async fn make_asked(&self, email: &EmailAddress, visit: &Visit<'_>) -> Result<(), StoreError> {
+        let now = visit.now();
+        let user = self
+            .user_by_email(email.clone())
+            .await?
+            .filter(|user| user.record.status == UserStatus::Active && user.record.password.is_some() && self.rules().passwords);
+        let Some(user) = user else {
+            return self.count_nothing(visit).await;
+        };
+        let token = self.token::<Reset>(user.record.id).await?;
+        if token.as_ref().is_some_and(|token| token.record.is_live(now)) {
+            return self.count_nothing(visit).await;
+        }
+        let event = Event::new(Action::ResetAsked, Actor::Anonymous, now)
+            .to(user.record.id)
+            .from(visit.address());
+        let commit = Commit::because(event).unchanged(&user);
+        let (commit, _) = self.with_token::<Reset>(commit, &user.record, token, now).await?;
+        self.store.commit(commit).await
+    }
+
+    /// Changes the caller's password. Every other session of theirs ends; this one goes on.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then nothing has changed.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        current: Password,
+        new: Password,
+        visit: &Visit<'_>,
+    ) -> Result<ChangeOutcome, Unavailable> {
+        let rules = self.rules();
+        if let Err(weak) = new.check_length(rules.password_min) {
+            return Ok(ChangeOutcome::Weak(weak));
+        }
+        let identity = caller.identity();
+        let Some(user) = self.store.get::<User>(&identity.user).await? else {
+            return Ok(ChangeOutcome::None);
+        };
+        let Some(hash) = user.record.password.clone() else {
+            return Ok(ChangeOutcome::None);
+        };
+        // Who found an open browser must not be able to guess on: counted like a sign-in, for the person rather than for what is typed.
+        let tries = match self.count_sign_in(&identity.user.to_string(), visit).await? {
+            Ok(tries) => tries,
+            Err(throttled) => return Ok(ChangeOutcome::Locked { until: throttled.until() }),
+        };
+        match self.passwords.check(current, Some(hash.clone())).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(ChangeOutcome::WrongCurrent),
+            Err(_) => {
+                self.take_back(&tries, visit.now()).await?;
+                return Ok(ChangeOutcome::Busy);
+            }
+        }
+        self.clear_sign_in(&tries, visit.now()).await?;
+        let made = self
+            .passwords
+            .make(NewPassword {
+                text: new,
+                at_least: rules.password_min,
+                known: known_words(&user.record),
+            })
+            .await;
+        let new_hash = match made {
+            Ok(Ok(hash)) => hash,
+            Ok(Err(weak)) => return Ok(ChangeOutcome::Weak(weak)),
+            Err(_) => return Ok(ChangeOutcome::Busy),
+        };
+        let outcome = again(|| async {
+            let Some(user) = self.store.get::<User>(&identity.user).await? else {
+                return Ok(ChangeOutcome::None);
+            };
+            // Changed by somebody else in between: then what was typed as the current one no longer is.
+            if user.record.password.as_ref() != Some(&hash) {
+                return Ok(ChangeOutcome::WrongCurrent);
+            }
+            let Some(session) = self.store.get::<Session>(&caller.session().id).await? else {
+                return Ok(ChangeOutcome::None);
+            };
+            let mut changed = user.record.clone();
+            changed.password = Some(new_hash.clone());
+            changed.epoch += 1;
+            let kept = Session {
+                epoch: changed.epoch,
+                ..session.record.clone()
+            };
+            let event = Event::new(Action::PasswordChanged, Actor::User(identity.user), visit.now())
+                .to(identity.user)
+                .from(visit.address());
+            let commit = Commit::because(event).replace(&user, &changed).replace(&session, &kept);
+            // A reset token that somebody asked for would undo the change.
+            let commit = match self.token::<Reset>(identity.user).await? {
+                Some(token) => self.without_token(commit, &token).await?,
+                None => commit,
+            };
+            self.store.commit(commit).await?;
+            Ok(ChangeOutcome::Changed)
+        })
+        .await?;
+        Ok(outcome)
+    }
+}
+
+/// Words about a person that their password should not be made of.
+pub(super) fn known_words(user: &User) -> Vec<String> {
+    let email = user.email.as_ref().map(EmailAddress::as_str).unwrap_or_default();
+    let mut words: Vec<String> = email.split(['@', '.']).map(str::to_owned).collect();
+    words.extend([
+        email.to_owned(),
+        user.username.as_str().to_owned(),
+        user.given_name.as_str().to_owned(),
+        user.family_name.as_str().to_owned(),
+    ]);
+    words.retain(|word| !word.is_empty());
+    words
+}
