@@ -5,4 +5,5 @@ pub mod control;
 pub mod management;
 pub mod master_key;
 mod stream;
+pub mod tls;
 pub mod watch;
