@@ -1,0 +1,29 @@
+//! People's stories and every page, played in Chromium by `tests/browser/run.mjs` against the built gateway.
+
+#![expect(clippy::expect_used, reason = "tests may stop on the spot")]
+
+use std::path::Path;
+use std::process::Command;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+
+#[test]
+fn the_stories_hold_in_chromium_and_axe_finds_nothing_on_any_page() {
+    assert!(
+        Path::new(FOLDER).join("node_modules/playwright-core").exists(),
+        "tests/browser/node_modules is missing: `make test` installs it (or run `npm ci` there)"
+    );
+    let played = Command::new("node")
+        .arg("run.mjs")
+        .current_dir(FOLDER)
+        .env("PORTCULLIS_BINARY", env!("CARGO_BIN_EXE_portcullis"))
+        .output()
+        .expect("node is missing: `make test` installs it");
+    let words = String::from_utf8_lossy(&played.stdout).into_owned() + &String::from_utf8_lossy(&played.stderr);
+    println!("{words}");
+    assert!(
+        played.status.success(),
+        "not every story held: {}",
+        words.lines().last().unwrap_or_default()
+    );
+}
