@@ -8,7 +8,19 @@
     reason = "tests may stop on the spot"
 )]
 
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/full.rs"]
+mod full;
 #[path = "store/house.rs"]
 mod house;
+#[path = "store/lossy.rs"]
+mod lossy;
+#[path = "store/power.rs"]
+mod power;
+#[path = "store/races.rs"]
+mod races;
+#[path = "store/time.rs"]
+mod time;

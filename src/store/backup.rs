@@ -27,12 +27,12 @@ use crate::base::time::Timestamp;
 
 use super::chain::{self, AuditReport, BrokenChain};
 use super::error::{OpenError, StoreError};
-use super::redb::{Notes, OnFile, Pair, Redb, Shared, all_tables, load, private_file, read_slice};
+use super::redb::{Notes, OnFile, Pair, Redb, Shared, Spot, all_tables, load, private_file, read_slice};
 
 const HEAD: &[u8] = b"portcullis backup 1\n";
 /// Rows that are read in one transaction.
 const SLICE: usize = 1000;
-/// A table of a million rows is no reason to hold them all: what was touched is written once that many have gathered.
+/// What was touched is taken as of one moment when it is no more than that: the writer stands still for so long.
 const LATE_ENOUGH: usize = 200;
 /// How often what was touched is followed before the rest is taken at one moment.
 const ROUNDS: usize = 20;
@@ -413,7 +413,7 @@ impl Reader {
 /// What the rows of a portable file come to in the end: those of the first part, less what the late part says otherwise.
 struct Late {
     /// By table and key: the value at the end, or nothing if the row was gone.
-    rows: HashMap<(&'static str, Vec<u8>), Option<Vec<u8>>>,
+    rows: HashMap<Spot, Option<Vec<u8>>>,
 }
 
 /// Goes through a portable file once: is it whole, and what is in its late part?
@@ -535,8 +535,8 @@ fn restore_into(from: &Path, to: &Path, keyring: &Keyring, random: &Random, now:
 /// Every row of the backup is in the store, and nothing else.
 fn compare(from: &Path, late: &Late, database: &Database) -> Result<(), BackupError> {
     let mut counts: HashMap<&'static str, u64> = HashMap::new();
-    let mut waiting: HashMap<(&'static str, Vec<u8>), Vec<u8>> = HashMap::new();
-    let check = |waiting: &mut HashMap<(&'static str, Vec<u8>), Vec<u8>>| {
+    let mut waiting: HashMap<Spot, Vec<u8>> = HashMap::new();
+    let check = |waiting: &mut HashMap<Spot, Vec<u8>>| {
         let keys: HashSet<_> = waiting.keys().cloned().collect();
         let found = super::redb::read_rows(database, keys)?;
         for ((table, key), value) in waiting.drain() {

@@ -31,7 +31,7 @@ use super::{Changes, Epoch, Subscriber, Swept};
 use apply::{Done, State, WithRows, Work};
 pub(in crate::store) use medium::private_file;
 pub use medium::{InMemory, Medium, OnFile};
-pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Tables, Touched, all_tables};
+pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Spot, Tables, Touched, all_tables};
 use tables::{Definition, Fault, INDEXES, UNIQUES, read_last, read_many, read_one};
 pub(in crate::store) use writer::in_transaction;
 use writer::{Job, Writer};
@@ -581,10 +581,7 @@ pub(in crate::store) fn read_slice(
 }
 
 /// The rows of those tables and keys that are there.
-pub(in crate::store) fn read_rows(
-    database: &Database,
-    keys: impl IntoIterator<Item = (&'static str, Vec<u8>)>,
-) -> Result<HashMap<(&'static str, Vec<u8>), Vec<u8>>, StoreError> {
+pub(in crate::store) fn read_rows(database: &Database, keys: impl IntoIterator<Item = Spot>) -> Result<HashMap<Spot, Vec<u8>>, StoreError> {
     let read = || {
         let transaction = database.begin_read()?;
         let mut found = HashMap::new();

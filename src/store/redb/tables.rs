@@ -30,8 +30,10 @@ pub(in crate::store) fn all_tables() -> impl Iterator<Item = &'static str> {
 
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(in crate::store) type Pair = (Vec<u8>, Vec<u8>);
-/// Rows that were written, by table and key.
-pub(in crate::store) type Touched = HashSet<(&'static str, Vec<u8>)>;
+/// Where a row stands: its table and its key.
+pub(in crate::store) type Spot = (&'static str, Vec<u8>);
+/// Where something was written.
+pub(in crate::store) type Touched = HashSet<Spot>;
 
 /// What ends a transaction: nothing that was done in it stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +166,7 @@ pub(super) fn beginning(
     limit: usize,
 ) -> Result<Vec<Pair>, Fault> {
     use std::ops::Bound::{Excluded, Included, Unbounded};
-    let from = after.map_or(Included(prefix), |after| Excluded(after));
+    let from = after.map_or(Included(prefix), Excluded);
     let mut found = Vec::new();
     for row in table.range::<&[u8]>((from, Unbounded))?.take(limit) {
         let (key, value) = row?;

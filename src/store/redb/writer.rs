@@ -43,6 +43,18 @@ struct Applied {
     marks: Vec<Mark>,
 }
 
+/// A transaction that failed, with what had been done if only forcing it to the disk did.
+struct Failed {
+    fault: Fault,
+    begun: Option<Box<Applied>>,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, begun: None }
+    }
+}
+
 /// The thread that writes.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -117,7 +129,7 @@ impl Writer {
     }
 
     fn write(&mut self, mut jobs: Vec<Job>) {
-        jobs.extend(self.touches());
+        jobs.extend(self.chores());
         if jobs.is_empty() {
             return;
         }
@@ -128,7 +140,7 @@ impl Writer {
         }
         let outcomes = match self.attempt(&jobs) {
             Ok(applied) => self.applied(applied),
-            Err((fault, begun)) => self.failed(fault, begun, jobs.len()),
+            Err(failed) => self.failed(failed, jobs.len()),
         };
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
             drop(job.place);
@@ -139,43 +151,48 @@ impl Writer {
         }
     }
 
-    /// Last uses that have gathered, every few seconds.
-    fn touches(&mut self) -> Option<Job> {
+    /// Every few seconds: last uses that have gathered, and while the disk is full a try whether it still is.
+    fn chores(&mut self) -> Vec<Job> {
         if self.flushed.elapsed() < FLUSH {
-            return None;
+            return Vec::new();
         }
         self.flushed = Instant::now();
+        let mut chores = Vec::new();
         let touches = std::mem::take(&mut *held(&self.shared.touches));
-        if touches.is_empty() {
-            return None;
+        if !touches.is_empty() {
+            let touches = touches.into_iter().map(|(session, at)| (Session::key_bytes(&session), at));
+            chores.push(Work::Touch(touches.collect()));
         }
-        let touches = touches.into_iter().map(|(session, at)| (Session::key_bytes(&session), at));
-        Some(Job {
-            work: Work::Touch(touches.collect()),
+        if *held(&self.shared.health) == Some(StoreError::Full) {
+            chores.push(Work::Probe);
+        }
+        let unasked = |work| Job {
+            work,
             answer: None,
             place: None,
-        })
+        };
+        chores.into_iter().map(unasked).collect()
     }
 
-    /// One transaction. A fault comes with what had been done if only forcing it to the disk failed.
-    fn attempt(&mut self, jobs: &[Job]) -> Result<Applied, (Fault, Option<Applied>)> {
-        let early = |fault: Fault| (fault, None);
+    /// One transaction.
+    fn attempt(&mut self, jobs: &[Job]) -> Result<Applied, Failed> {
         let shared = Arc::clone(&self.shared);
         let guard = shared.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = guard.as_ref() else {
-            return Err(early(Fault::Broken(Cause::Closed)));
+            return Err(Fault::Broken(Cause::Closed).into());
         };
-        let transaction = begin(database).map_err(early)?;
-        let (applied, wrote) = self.apply_all(&transaction, jobs).map_err(early)?;
+        let transaction = begin(database)?;
+        let (applied, wrote) = self.apply_all(&transaction, jobs)?;
         if !wrote {
-            return match transaction.abort() {
-                Ok(()) => Ok(applied),
-                Err(error) => Err(early(error.into())),
-            };
+            transaction.abort().map_err(Fault::from)?;
+            return Ok(applied);
         }
         match transaction.commit() {
             Ok(()) => Ok(applied),
-            Err(error) => Err((error.into(), Some(applied))),
+            Err(error) => Err(Failed {
+                fault: error.into(),
+                begun: Some(Box::new(applied)),
+            }),
         }
     }
 
@@ -250,18 +267,20 @@ impl Writer {
 
     /// Nothing is acknowledged that is not on the disk. After a full disk the file is opened anew, since the engine refuses to go on with
     /// what it holds; then it shows whether the transaction was kept after all.
-    fn failed(&mut self, fault: Fault, begun: Option<Applied>, count: usize) -> Vec<Result<Done, StoreError>> {
-        let error = StoreError::from(fault.clone());
+    fn failed(&mut self, failed: Failed, count: usize) -> Vec<Result<Done, StoreError>> {
+        let Failed { fault, begun } = failed;
+        let full = fault == Fault::Full;
+        let error = StoreError::from(fault);
         tracing::error!(error = %error, "store-write-failed");
         self.shared.set_health(Some(error.clone()));
-        if fault == Fault::Full
+        if full
             && self.shared.medium.reopens()
             && let Err(cause) = self.reopen()
         {
             self.shared.set_health(Some(StoreError::Unavailable(cause)));
         }
         match begun {
-            Some(applied) if fault == Fault::Full && applied.state.revision == self.state.revision => self.applied(applied),
+            Some(applied) if full && applied.state.revision == self.state.revision => self.applied(*applied),
             _ => (0..count).map(|_| Err(error.clone())).collect(),
         }
     }
