@@ -77,7 +77,7 @@ impl AddressBook {
     }
 }
 
-impl<N: Ord> Stretches<N> {
+impl<N: Ord + Copy> Stretches<N> {
     fn class(&self, number: N) -> u32 {
         self.starts
             .partition_point(|start| *start <= number)

@@ -31,8 +31,8 @@ pub struct PolicySet {
     definitions: Definitions,
     pub(super) names: Names,
     pub(super) addresses: AddressBook,
-    hosts: HashMap<Arc<str>, Vec<(Vec<String>, Id<Application>)>>,
-    wild_hosts: HashMap<Arc<str>, Vec<(Vec<String>, Id<Application>)>>,
+    hosts: HostTable,
+    wild_hosts: HostTable,
     pub(super) applications: Vec<CompiledApplication>,
     pub(super) guards: Vec<CompiledGuard>,
     pub(super) roles: Vec<CompiledRole>,
@@ -768,13 +768,12 @@ fn hosts(applications: &[Application]) -> (HostTable, HostTable) {
     (exact, wild)
 }
 
-/// The rules of one pattern that speak about a method: those naming it, else those naming none.
-pub(super) fn rules_for<'p>(application: &'p Application, rules: &[usize], method: &Method) -> Vec<&'p Rule> {
-    let all = || rules.iter().filter_map(|&rule| application.rules.get(rule));
-    let naming: Vec<&Rule> = all().filter(|rule| rule.names_method(method)).collect();
-    if naming.is_empty() {
-        all().filter(|rule| rule.methods.is_empty()).collect()
-    } else {
-        naming
+/// Adds the rules of one pattern that speak about a method: those naming it, else those naming none.
+pub(super) fn speaking(application: &Application, rules: &[usize], method: &Method, out: &mut Vec<usize>) {
+    let is = |rule: usize, fits: fn(&Rule, &Method) -> bool| application.rules.get(rule).is_some_and(|rule| fits(rule, method));
+    let before = out.len();
+    out.extend(rules.iter().filter(|&&rule| is(rule, Rule::names_method)));
+    if out.len() == before {
+        out.extend(rules.iter().filter(|&&rule| is(rule, |rule, _| rule.methods.is_empty())));
     }
 }

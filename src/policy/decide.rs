@@ -13,7 +13,7 @@ use crate::model::role::SignInMethod;
 
 use super::addresses::AddressClass;
 use super::application::{Application, BodyLimit, Effect, MfaRule, Rule, Unlisted, names_method};
-use super::compile::{CompiledApplication, CompiledGuard, PolicySet, rules_for};
+use super::compile::{CompiledApplication, CompiledGuard, PolicySet, speaking};
 use super::decision::{Decision, Reason, Terms, Verdict};
 use super::definitions::{IpPattern, Limit};
 use super::explain::Step;
@@ -81,7 +81,7 @@ pub(super) fn walk<'p, R: Record<'p>>(
     }
     let (id, application, compiled) = match find_application(policies, facts) {
         Ok(found) => found,
-        Err(decision) => return decision,
+        Err((verdict, reason)) => return Decision::without_application(verdict, reason),
     };
     let class = policies.addresses.class(facts.client_ip);
     let walk = Walk {
@@ -115,8 +115,8 @@ pub(super) fn walk<'p, R: Record<'p>>(
 type Found<'p> = (Id<Application>, &'p Application, &'p CompiledApplication);
 
 /// The application in which all readings lie.
-fn find_application<'p>(policies: &'p PolicySet, facts: &RequestFacts) -> Result<Found<'p>, Decision<'p>> {
-    let ambiguous = |flaw| Decision::without_application(Verdict::BadRequest, Reason::PathAmbiguous(flaw));
+fn find_application<'p>(policies: &'p PolicySet, facts: &RequestFacts) -> Result<Found<'p>, Refused<'p>> {
+    let ambiguous = |flaw| (Verdict::BadRequest, Reason::PathAmbiguous(flaw));
     let mut places = facts.path.readings().map(|reading| policies.find_application(&facts.host, reading));
     let first = places.next().flatten();
     if places.any(|other| other != first) {
@@ -124,12 +124,8 @@ fn find_application<'p>(policies: &'p PolicySet, facts: &RequestFacts) -> Result
     }
     let found = first.and_then(|id| Some((id, policies.application_at(id)?, policies.applications.get(id.index())?)));
     let Some((id, application, compiled)) = found else {
-        return Err(Decision::without_application(
-            Verdict::NotFound,
-            Reason::NoApp {
-                host_known: policies.knows_host(&facts.host),
-            },
-        ));
+        let host_known = policies.knows_host(&facts.host);
+        return Err((Verdict::NotFound, Reason::NoApp { host_known }));
     };
     if application.strip_prefix && !has_prefix(facts.path.original(), &application.path) {
         return Err(ambiguous(PathFlaw::Prefix));
@@ -172,19 +168,19 @@ impl<'p> Walk<'p, '_> {
         record.step(|| Step::application(self.application));
         let rules = match self.rules(reading, record) {
             Ok(rules) => rules,
-            Err((verdict, reason)) => return self.refuse(verdict, reason, Vec::new()),
+            Err((reason, of_pattern)) => return self.refuse(Verdict::Deny, reason, &of_pattern),
         };
         match self.decide_by(&rules, reading, record) {
-            Ok(allowed) => self.allow(allowed, rules),
+            Ok(allowed) => self.allow(allowed, &rules),
             Err((verdict, reason, held)) => Decision {
                 held,
-                ..self.refuse(verdict, reason, rules)
+                ..self.refuse(verdict, reason, &rules)
             },
         }
     }
 
     /// The listing of `POLICY.md` section 5 from the guards on.
-    fn decide_by<R: Record<'p>>(&self, rules: &[&'p Rule], reading: Reading<'_>, record: &mut R) -> Result<Allowed, Stopped<'p>> {
+    fn decide_by<R: Record<'p>>(&self, rules: &[usize], reading: Reading<'_>, record: &mut R) -> Result<Allowed, Stopped<'p>> {
         let kind = self.kind(rules);
         self.guards(&self.compiled.early_guards, reading, None, record).map_err(bare)?;
         self.path_denied(kind).map_err(bare)?;
@@ -205,7 +201,7 @@ impl<'p> Walk<'p, '_> {
     fn decide_for<R: Record<'p>>(
         &self,
         who: &Who<'_>,
-        rules: &[&'p Rule],
+        rules: &[usize],
         reading: Reading<'_>,
         record: &mut R,
     ) -> Result<Arc<Told>, Refused<'p>> {
@@ -217,24 +213,28 @@ impl<'p> Walk<'p, '_> {
     }
 
     /// Rules of the most specific patterns, per pattern by method.
-    fn rules<R: Record<'p>>(&self, reading: Reading<'_>, record: &mut R) -> Result<Vec<&'p Rule>, Refused<'p>> {
-        let mut spoken: Vec<&'p Rule> = Vec::new();
+    fn rules<R: Record<'p>>(&self, reading: Reading<'_>, record: &mut R) -> Result<Vec<usize>, (Reason<'p>, Vec<usize>)> {
+        let mut spoken: Vec<usize> = Vec::new();
         let patterns = self.compiled.trie.find(reading);
         record.step(|| Step::rule(self.application, self.compiled, reading, self.method()));
         for pattern in patterns {
             let of_pattern = self.compiled.rules_of_pattern.get(pattern).map_or(&[][..], Vec::as_slice);
-            let speaking = rules_for(self.application, of_pattern, self.method());
-            if speaking.is_empty() {
-                return Err((Verdict::Deny, Reason::MethodNotListed));
-            }
-            for rule in speaking {
-                if !spoken.iter().any(|known| std::ptr::eq(*known, rule)) {
-                    spoken.push(rule);
-                }
+            let before = spoken.len();
+            speaking(self.application, of_pattern, self.method(), &mut spoken);
+            if spoken.len() == before {
+                return Err((Reason::MethodNotListed, of_pattern.to_vec()));
             }
         }
-        spoken.sort_by(|one, two| one.name.cmp(&two.name));
+        if spoken.len() > 1 {
+            // Which is told first must not hang on the order of files.
+            spoken.sort_by_key(|&rule| (self.application.rules.get(rule).map(|rule| rule.name.as_str()), rule));
+            spoken.dedup();
+        }
         Ok(spoken)
+    }
+
+    fn told_rules<'s>(&'s self, rules: &'s [usize]) -> impl Iterator<Item = &'p Rule> + 's {
+        rules.iter().filter_map(|&rule| self.application.rules.get(rule))
     }
 
     /// The method rules are looked up by: of a preflight, the one it asks for.
@@ -250,12 +250,12 @@ impl<'p> Walk<'p, '_> {
     }
 
     /// The strictest: deny, then app, then public.
-    fn kind(&self, rules: &[&Rule]) -> Effect {
+    fn kind(&self, rules: &[usize]) -> Effect {
         let unlisted = match self.application.unlisted {
             Unlisted::App => Effect::App,
             Unlisted::Deny => Effect::Deny,
         };
-        rules.iter().map(|rule| rule.access).min().unwrap_or(unlisted)
+        self.told_rules(rules).map(|rule| rule.access).min().unwrap_or(unlisted)
     }
 
     fn guards<R: Record<'p>>(
@@ -310,9 +310,9 @@ impl<'p> Walk<'p, '_> {
         }
     }
 
-    fn public<R: Record<'p>>(&self, kind: Effect, rules: &[&'p Rule], record: &mut R) -> Allowed {
+    fn public<R: Record<'p>>(&self, kind: Effect, rules: &[usize], record: &mut R) -> Allowed {
         // Where rules tie, all must want to identify.
-        let identify = kind == Effect::Public && !self.is_preflight() && rules.iter().all(|rule| rule.identify);
+        let identify = kind == Effect::Public && !self.is_preflight() && self.told_rules(rules).all(|rule| rule.identify);
         let who = if identify { self.who(record).ok() } else { None };
         let told = who
             .as_ref()
@@ -353,7 +353,7 @@ impl<'p> Walk<'p, '_> {
         }
     }
 
-    fn requirements<R: Record<'p>>(&self, who: &Who<'_>, rules: &[&'p Rule], record: &mut R) -> Result<(), Refused<'p>> {
+    fn requirements<R: Record<'p>>(&self, who: &Who<'_>, rules: &[usize], record: &mut R) -> Result<(), Refused<'p>> {
         let need = self.need(rules, who.is_service());
         let scene = self.scene(Some(who));
         record.step(|| Step::requirements(self.policies, &need, &scene));
@@ -400,16 +400,15 @@ impl<'p> Walk<'p, '_> {
     }
 
     /// What is needed: of the application, of each rule, and how the session must have been made.
-    fn need(&self, rules: &[&'p Rule], service: bool) -> Need<'p> {
-        let indexes = rules
+    fn need(&self, rules: &[usize], service: bool) -> Need<'p> {
+        let of_rules = rules
             .iter()
-            .filter_map(|rule| self.application.rules.iter().position(|one| std::ptr::eq(one, *rule)));
-        let of_rules = indexes.filter_map(|index| self.compiled.requires.get(index).and_then(Option::as_ref));
-        let ages = rules.iter().filter_map(|rule| rule.max_age);
+            .filter_map(|&rule| self.compiled.requires.get(rule).and_then(Option::as_ref));
+        let ages = self.told_rules(rules).filter_map(|rule| rule.max_age);
         Need {
             application: &self.compiled.require,
             rules: of_rules.collect(),
-            mfa: !service && (self.compiled.mfa || rules.iter().any(|rule| rule.mfa == Some(MfaRule::Required))),
+            mfa: !service && (self.compiled.mfa || self.told_rules(rules).any(|rule| rule.mfa == Some(MfaRule::Required))),
             max_age: (!service).then(|| ages.fold(self.compiled.max_age, Duration::min)),
         }
     }
@@ -435,29 +434,29 @@ impl<'p> Walk<'p, '_> {
         }
     }
 
-    fn refuse(&self, verdict: Verdict, reason: Reason<'p>, rules: Vec<&'p Rule>) -> Decision<'p> {
+    fn refuse(&self, verdict: Verdict, reason: Reason<'p>, rules: &[usize]) -> Decision<'p> {
         Decision {
             application: Some(self.application),
-            rules,
+            rules: self.told_rules(rules).collect(),
             ..Decision::without_application(verdict, reason)
         }
     }
 
-    fn allow(&self, allowed: Allowed, rules: Vec<&'p Rule>) -> Decision<'p> {
+    fn allow(&self, allowed: Allowed, rules: &[usize]) -> Decision<'p> {
         Decision {
             verdict: Verdict::Allow,
             reason: allowed.reason,
             application: Some(self.application),
-            limits: self.limits(&rules),
-            terms: Some(terms(self.application, &rules)),
-            rules,
+            limits: self.limits(rules),
+            terms: Some(terms(self.application, self.told_rules(rules))),
+            rules: self.told_rules(rules).collect(),
             held: allowed.held,
             told: Some(allowed.told),
         }
     }
 
     /// The rate limits of the rules, or of the application where a rule does not say.
-    fn limits(&self, rules: &[&Rule]) -> Vec<&'p Limit> {
+    fn limits(&self, rules: &[usize]) -> Vec<&'p Limit> {
         let own = &self.application.limits;
         let mut limits: Vec<&'p Limit> = Vec::new();
         let mut add = |names: &[_]| {
@@ -470,7 +469,7 @@ impl<'p> Walk<'p, '_> {
         if rules.is_empty() {
             add(own);
         }
-        for rule in rules {
+        for rule in self.told_rules(rules) {
             add(rule.limits.as_ref().unwrap_or(own));
         }
         limits
@@ -529,14 +528,13 @@ pub(super) fn is_young(scene: &Scene<'_>, max_age: Duration) -> bool {
 }
 
 /// How to carry the request: what the rules say, else what the application says; of several the stricter.
-fn terms(application: &Application, rules: &[&Rule]) -> Terms {
+fn terms<'p>(application: &Application, rules: impl Iterator<Item = &'p Rule>) -> Terms {
     let own = Terms {
         timeouts: application.timeouts,
         max_body: application.max_body,
         websocket: application.websocket,
     };
     rules
-        .iter()
         .map(|rule| Terms {
             timeouts: rule.timeouts.unwrap_or(own.timeouts),
             max_body: rule.max_body.unwrap_or(own.max_body),

@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::model::name::{IpPatternName, RoleName};
 use crate::model::principal::{Identity, Principal};
 
-use super::application::{Application, Guard, Rule};
-use super::compile::{CompiledApplication, PolicySet, rules_for};
+use super::application::{Application, Guard};
+use super::compile::{CompiledApplication, PolicySet, speaking};
 use super::decide::{Need, Record, is_young, mfa_shown, walk};
 use super::decision::{Decision, Reason, Verdict};
 use super::facts::{Reading, RequestFacts};
@@ -130,10 +130,13 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// Keeps the steps of each reading, and how it was decided.
+/// The steps of one reading, and how it was decided.
+type Told<'p> = (Vec<Step<'p>>, Option<(Verdict, &'static str)>);
+
+/// Keeps the steps of each reading.
 #[derive(Default)]
 struct Listener<'p> {
-    readings: Vec<(Vec<Step<'p>>, Option<(Verdict, &'static str)>)>,
+    readings: Vec<Told<'p>>,
 }
 
 impl<'p> Listener<'p> {
@@ -208,15 +211,17 @@ impl<'p> Step<'p> {
         let mut places = Vec::new();
         for winner in &winners {
             let numbers = compiled.rules_of_pattern.get(*winner).map_or(&[][..], Vec::as_slice);
-            let speaking = rules_for(application, numbers, method);
-            let all: Vec<&Rule> = numbers.iter().filter_map(|&number| application.rules.get(number)).collect();
-            for rule in if speaking.is_empty() { &all } else { &speaking } {
+            let mut spoken = Vec::new();
+            speaking(application, numbers, method, &mut spoken);
+            let silent = spoken.is_empty();
+            let told = if silent { numbers } else { &spoken };
+            for rule in told.iter().filter_map(|&number| application.rules.get(number)) {
                 let path = rule
                     .paths
                     .iter()
                     .find(|path| path.pattern.matches(reading.segments()) || rule.paths.len() == 1);
                 let pattern = path.map_or_else(|| rule.name.clone(), |path| path.pattern.to_string());
-                let methods = if speaking.is_empty() {
+                let methods = if silent {
                     format!("lists {}, not {method}", words(&rule.methods))
                 } else if rule.methods.is_empty() {
                     format!("any method, {}", rule.access)
@@ -789,3 +794,6 @@ fn span(span: Duration) -> String {
     }
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
+
+#[cfg(test)]
+mod tests;

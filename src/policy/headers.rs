@@ -518,7 +518,7 @@ impl Writer<'_> {
             let plain = match self.encoding {
                 // What is encoded must be told from what is not.
                 Encoding::Percent => (c == ' ' || c.is_ascii_graphic()) && c != '%',
-                Encoding::Utf8 => !c.is_control() && !(entry && c == '%'),
+                Encoding::Utf8 => !(c.is_control() || entry && c == '%'),
                 Encoding::AsciiOrDeny => c == ' ' || c.is_ascii_graphic(),
             };
             if plain && !parts {

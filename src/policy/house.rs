@@ -118,7 +118,7 @@ fn house_rules<'p>(policies: &PolicySet, facts: &RequestFacts, presence: Presenc
     if accepted.mfa == MfaRule::Required && !presence.mfa {
         return (Verdict::StepUp, Reason::MfaNeeded);
     }
-    if !presence.at.is_some_and(|at| facts.now.since(at) < accepted.max_age) {
+    if presence.at.is_none_or(|at| facts.now.since(at) >= accepted.max_age) {
         let max_age = accepted.max_age;
         return (Verdict::StepUp, Reason::SessionTooOld { max_age });
     }

@@ -229,7 +229,7 @@ mod tests {
         assert!(set.contains_all(&bits(&[1, 200])) && !set.contains_all(&bits(&[1, 201])) && set.contains_all(&bits(&[])));
         assert!(!bits(&[1]).contains_all(&bits(&[400])));
         assert_eq!(set.iter().map(Id::index).collect::<Vec<_>>(), [1, 64, 200]);
-        let mut less = set.clone();
+        let mut less = set;
         less.remove(Id::of(64));
         assert!(!less.contains(Id::of(64)) && !less.is_empty());
     }

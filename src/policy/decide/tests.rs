@@ -243,3 +243,37 @@ fn an_account_out_of_use_gets_nowhere_but_public_paths() {
         );
     }
 }
+
+/// How long one decision takes with 200 rules and 100,000 prefixes; `cargo test --release -- --ignored --nocapture` says it.
+#[test]
+#[ignore = "says a number, and checks nothing"]
+fn a_decision_among_many_rules_and_prefixes_takes_so_long() {
+    use crate::model::ip_pattern::{AddressRange, AddressSet};
+    for (rules, prefixes) in [(2, 100), (200, 100), (200, 100_000)] {
+        let mut company = company();
+        for number in 0..prefixes / 100 {
+            let start = 0x0b00_0000 + number * 1_000;
+            let ranges = (0..100).map(|one| AddressRange::V4(start + one * 4..=start + one * 4 + 1));
+            company.ip_patterns.push(crate::policy::definitions::IpPattern::plain(
+                n(&format!("p{number}")),
+                AddressSet::of(ranges),
+            ));
+        }
+        for number in 0..rules {
+            let require = needs_permission("eln:dq");
+            company.applications[0]
+                .rules
+                .push(rule_for(&format!("/part-{number}/*/edit/**"), &[Method::GET], require));
+        }
+        let policies = compiled(company);
+        let mut lee = kim_of_acme();
+        lee.signed_in.groups = ["dq-managers".to_owned()].into();
+        let (lee, memo) = (person(lee), Memo::new());
+        let started = std::time::Instant::now();
+        let facts = request(Method::GET, "/part-1/x/edit/y", INSIDE);
+        for _ in 0..10_000 {
+            assert_eq!(decide_remembering(&policies, &lee, &facts, &memo).verdict, Verdict::Allow);
+        }
+        println!("{rules} rules, {prefixes} prefixes: {:?} each", started.elapsed() / 10_000);
+    }
+}

@@ -14,11 +14,11 @@ use crate::policy::place::Place;
 const INSIDE: &str = "203.0.113.9";
 const OUTSIDE: &str = "192.0.2.1";
 
-fn held(definitions: Definitions, identity: Identity, from: &str) -> Arc<Held> {
+fn held(definitions: Definitions, identity: &Identity, from: &str) -> Arc<Held> {
     let policies = compiled(definitions);
     let facts = request(Method::GET, "/", from);
     let class = policies.addresses.class(facts.client_ip);
-    match Memo::new().look(&policies, &identity, class, facts.now) {
+    match Memo::new().look(&policies, identity, class, facts.now) {
         Looked::Holds(held) => held,
         other => panic!("{other:?}"),
     }
@@ -49,7 +49,7 @@ fn a_person_holds_what_memberships_give() {
         member("acme", &["team-permission-admin", "operator", "gone"], &["eln", "gone"]),
         member("beta", &["team-data-quality"], &[]),
     ];
-    let held = held(company(), kim, INSIDE);
+    let held = held(company(), &kim, INSIDE);
     assert_eq!(
         held.roles(),
         ["team-data-quality", "team-permission-admin", "team-user", "user"].map(n::<RoleName>),
@@ -72,7 +72,7 @@ fn a_person_holds_what_memberships_give() {
 
 #[test]
 fn a_team_gives_nothing_outside_its_pattern_but_remains_a_team() {
-    let held = held(company(), kim_of_acme(), OUTSIDE);
+    let held = held(company(), &kim_of_acme(), OUTSIDE);
     assert_eq!(held.teams(), ["acme"].map(n::<TeamName>));
     assert_eq!(held.roles(), ["user"].map(n::<RoleName>));
     assert!(held.applications().is_empty() && held.permissions().is_empty());
@@ -102,7 +102,7 @@ fn one_membership_that_counts_is_enough() {
     let mut kim = kim_of_acme();
     kim.memberships[0].ip_pattern = Some(n("acme-sites"));
     kim.memberships.push(member("beta", &["team-data-quality"], &[]));
-    let held = held(company(), kim, OUTSIDE);
+    let held = held(company(), &kim, OUTSIDE);
     assert_eq!(held.teams(), ["beta"].map(n::<TeamName>));
 }
 
@@ -117,7 +117,7 @@ fn grants_give_nothing_of_a_team_whose_membership_does_not_count() {
     }];
     let mut kim = kim();
     kim.memberships = vec![member("beta", &[], &[])];
-    let free = held(definitions.clone(), kim.clone(), INSIDE);
+    let free = held(definitions.clone(), &kim, INSIDE);
     assert!(
         free.powers().has_in(Power::Users, &n("acme")),
         "no membership there: the grant makes one"
@@ -126,7 +126,7 @@ fn grants_give_nothing_of_a_team_whose_membership_does_not_count() {
     let mut bound = member("acme", &[], &[]);
     bound.provider = Some(n("corp"));
     kim.memberships.push(bound);
-    let shut = held(definitions, kim, INSIDE);
+    let shut = held(definitions, &kim, INSIDE);
     assert_eq!(shut.teams(), ["beta"].map(n::<TeamName>));
     assert!(shut.applications().is_empty() && shut.powers().in_team.is_empty());
 }
@@ -145,7 +145,7 @@ fn a_team_role_by_grant_is_held_where_the_grant_says() {
             teams: teams.iter().map(|name| n(name)).collect(),
             ..grant(when)
         }];
-        let held = held(definitions, both(), INSIDE);
+        let held = held(definitions, &both(), INSIDE);
         held.powers().teams_with(Power::Users).map(ToString::to_string).collect::<Vec<_>>()
     };
     let when_in_acme = Condition {
@@ -175,7 +175,7 @@ fn groups_count_only_from_the_source_they_are_written_with() {
         kim.signed_in.mfa = true;
         kim.signed_in.provider = Some(n(provider));
         kim.signed_in.groups = ["CN=portcullis-ops, OU=groups, DC=example, DC=com".to_owned()].into();
-        held(definitions.clone(), kim, INSIDE).powers().has(Power::Teams)
+        held(definitions.clone(), &kim, INSIDE).powers().has(Power::Teams)
     };
     assert!(with("corp"));
     assert!(!with("acme-okta"));
@@ -185,9 +185,9 @@ fn groups_count_only_from_the_source_they_are_written_with() {
 fn a_role_counts_only_while_its_requirement_holds() {
     let mut ada = kim();
     ada.roles.insert(n("operator"));
-    assert!(!held(company(), ada.clone(), INSIDE).powers().has(Power::Users));
+    assert!(!held(company(), &ada, INSIDE).powers().has(Power::Users));
     ada.signed_in.mfa = true;
-    assert!(held(company(), ada, INSIDE).powers().has(Power::Users));
+    assert!(held(company(), &ada, INSIDE).powers().has(Power::Users));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn former_names_keep_references_working() {
     definitions.teams[0].formerly = vec![n("acme-inc")];
     let mut kim = kim();
     kim.memberships = vec![member("acme-inc", &["member"], &[])];
-    let held = held(definitions, kim, INSIDE);
+    let held = held(definitions, &kim, INSIDE);
     assert_eq!(held.teams(), ["acme"].map(n::<TeamName>));
     assert_eq!(held.roles(), ["team-user", "user"].map(n::<RoleName>));
 }
@@ -212,7 +212,7 @@ fn an_administrator_has_every_power_and_no_application() {
         permissions: vec![permission("eln:dq")],
         ..Role::plain(RoleName::admin())
     });
-    let held = held(definitions, ada, INSIDE);
+    let held = held(definitions, &ada, INSIDE);
     assert!(Power::ALL.iter().all(|power| held.powers().has(*power)));
     assert!(held.applications().is_empty() && held.permissions().is_empty());
 }
