@@ -19,7 +19,7 @@ pub mod headers;
 pub mod house;
 #[cfg(test)]
 mod laws;
-mod load;
+pub mod load;
 mod merge;
 mod parse;
 pub mod pattern;

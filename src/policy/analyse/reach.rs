@@ -93,8 +93,17 @@ impl<'a> Patterns<'a> {
         let Some(home) = &self.home else { return };
         for (number, rule) in self.app.rules.iter().enumerate() {
             let own: Vec<&Pattern<'_>> = self.all.iter().filter(|pattern| pattern.number == number).collect();
-            let lives = |pattern: &&&Pattern<'_>| find(&[&pattern.pattern, home], &self.above(&pattern.pattern, &[number])).is_some();
-            if own.iter().any(|pattern| lives(&pattern)) {
+            let lives = |pattern: &Pattern<'_>| {
+                let mut overruled = self.above(&pattern.pattern, &[number]);
+                overruled.extend(
+                    self.all
+                        .iter()
+                        .filter(|other| overrules(other, pattern))
+                        .map(|other| &other.pattern),
+                );
+                find(&[&pattern.pattern, home], &overruled).is_some()
+            };
+            if own.iter().any(|pattern| lives(pattern)) {
                 continue;
             }
             let mut problem = finding("W220", format!("rule \"{}\" of `{}` can never match", rule.name, self.app.name));
@@ -106,14 +115,11 @@ impl<'a> Patterns<'a> {
                     let covering = self
                         .all
                         .iter()
-                        .filter(|other| other.number != number && other.pattern.specificity(&first.pattern) == Ordering::Greater)
+                        .filter(|other| other.number != number && other.pattern.specificity(&first.pattern) != Ordering::Less)
                         .find(|other| shared(&other.pattern, &first.pattern).is_some());
                     problem = problem.label("what it names is decided elsewhere");
                     if let Some(covering) = covering {
-                        problem = problem.also(
-                            covering.placed.at.span(),
-                            format!("\"{}\" is more specific", covering.placed.pattern),
-                        );
+                        problem = problem.also(covering.placed.at.span(), format!("\"{}\" decides there", covering.placed.pattern));
                     }
                 }
             }
@@ -219,6 +225,20 @@ impl<'a> Patterns<'a> {
             );
         }
     }
+}
+
+/// Whether a rule that ties is stricter for every method, so that the other never has a say where both match.
+fn overrules(other: &Pattern<'_>, one: &Pattern<'_>) -> bool {
+    let every_method = if other.rule.methods.is_empty() {
+        // Of one and the same pattern the rule that names the method is taken alone.
+        one.rule.methods.is_empty() || other.pattern != one.pattern
+    } else {
+        !one.rule.methods.is_empty() && one.rule.methods.iter().all(|method| names_method(&other.rule.methods, method))
+    };
+    other.number != one.number
+        && every_method
+        && other.rule.access < one.rule.access
+        && other.pattern.specificity(&one.pattern) == Ordering::Equal
 }
 
 /// Whether some method picks both rules of one pattern.

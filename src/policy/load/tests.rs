@@ -87,3 +87,7 @@ fn a_named_file_that_is_missing_is_an_error_at_its_place() {
         ]
     );
 }
+
+mod errors;
+mod findings;
+mod laws;
