@@ -395,6 +395,7 @@ impl Redb {
             // The writer drops its end when the file is closed.
             let _ = closed.await;
         }
+        self.shared.set_health(Some(StoreError::Unavailable(Cause::Closed)));
     }
 }
 
