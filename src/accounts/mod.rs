@@ -7,6 +7,7 @@ mod hand_over;
 mod keys;
 mod listing;
 pub mod login;
+mod loss;
 mod memory;
 mod once;
 mod passwords;
@@ -55,6 +56,7 @@ pub use users::{AddOutcome, Added, EditOutcome, Filter, Listed, NewUser, Page, S
 
 use hand_over::Ticket;
 use keys::Keys;
+use loss::Loss;
 use memory::Memory;
 use once::Once;
 
@@ -79,6 +81,7 @@ pub struct Accounts {
     memory: Arc<Memory>,
     tickets: Once<SessionId, Ticket>,
     keys: Keys,
+    loss: Loss,
     /// The last revision given to an identity: none is given twice.
     revisions: AtomicU64,
     /// The digest of the secret in the first-admin address, while one is out.
@@ -109,6 +112,7 @@ impl Accounts {
             memory,
             tickets: Once::new(TICKETS.0, TICKETS.1),
             keys: Keys::default(),
+            loss: Loss::default(),
             revisions: AtomicU64::new(1),
             first_admin: Mutex::new(None),
         }
@@ -123,6 +127,14 @@ impl Accounts {
     /// Goes by other rules from now on, as after a reload.
     pub fn adopt(&self, rules: HouseRules) {
         self.rules.store(Arc::new(rules));
+    }
+
+    /// Whether the store is in order. Pages of our own ask it: they are never shown by what is in memory alone.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store is out of order, or its disk is full.
+    pub fn health(&self) -> Result<(), Unavailable> {
+        Ok(self.store.health()?)
     }
 
     /// How many sessions are in memory.

@@ -18,6 +18,8 @@ pub struct HouseRules {
     pub registration: bool,
     /// How long sessions last: the stricter of `session.*` and `signin.idle`.
     pub session: SessionLimits,
+    /// `store.on_loss`: how long sessions in memory go on while the store is out of order.
+    pub on_loss: Duration,
     /// `signin.password_min`, in characters.
     pub password_min: u32,
     /// `signin.token_style` and `signin.token_digits`.
@@ -52,6 +54,7 @@ impl Default for HouseRules {
                 idle: 2 * HOUR,
                 absolute: 24 * HOUR,
             },
+            on_loss: Duration::ZERO,
             password_min: 12,
             token_style: TokenStyle::Code,
             token_tries: 5,

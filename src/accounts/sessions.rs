@@ -62,8 +62,11 @@ impl Accounts {
     /// request. `None` says nothing; then ask [`Accounts::caller`].
     #[must_use]
     pub fn remembered(&self, value: &SessionValue, host: &str, now: Timestamp) -> Option<Caller> {
-        let idle = self.rules.load().session.idle;
-        let caller = self.memory.find(&value.digest(), host, idle, now)?;
+        let rules = self.rules.load();
+        if !self.loss.goes_on(|| self.store.health(), rules.on_loss, now) {
+            return None;
+        }
+        let caller = self.memory.find(&value.digest(), host, rules.session.idle, now)?;
         self.see(&caller, now);
         Some(caller)
     }
@@ -75,6 +78,10 @@ impl Accounts {
     pub async fn caller(&self, value: &SessionValue, host: &str, now: Timestamp) -> Result<Presented, Unavailable> {
         if let Some(caller) = self.remembered(value, host, now) {
             return Ok(Presented::Live(caller));
+        }
+        // What could still be read of a store that is out of order may be out of date.
+        if let Err(error @ StoreError::Unavailable(_)) = self.store.health() {
+            return Err(error.into());
         }
         let digest = value.digest();
         let mark = self.memory.mark();
