@@ -336,6 +336,14 @@ impl Accounts {
         Ok(again(|| self.raise_epoch(user, None, event.clone(), now)).await?)
     }
 
+    /// The session of that name, whoever's, if it has not been swept away: for explaining.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>, Unavailable> {
+        Ok(self.store.get::<Session>(&id).await?.map(|session| session.record))
+    }
+
     /// Ends one session of anybody; false if there is none of that name within reach.
     ///
     /// # Errors

@@ -161,6 +161,18 @@ impl Accounts {
         Ok(counts.len())
     }
 
+    /// Forgets one count or lock.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn clear_lock(&self, key: AttemptKey, by: &Acting, now: Timestamp) -> Result<(), Unavailable> {
+        let event = Event::new(Action::LocksCleared, by.actor.clone(), now)
+            .from(by.address)
+            .with("count", 1);
+        self.store.commit(Commit::because(event)).await?;
+        Ok(self.store.clear_count(key).await?)
+    }
+
     fn network_key(&self, address: Option<IpAddr>) -> AttemptKey {
         self.attempt_key(AttemptScope::Network, address, "")
     }

@@ -32,6 +32,8 @@ pub struct NewUser {
     pub family_name: PersonName,
     /// Instance-wide role besides `user`. The first account ever made is `admin` whatever is said here.
     pub role: Option<RoleName>,
+    /// Role held within the team.
+    pub team_role: Option<RoleName>,
     /// Team; `main` if not given.
     pub team: Option<TeamName>,
     /// IP pattern of the membership.
@@ -208,6 +210,7 @@ impl Accounts {
         let membership = Membership {
             ip_pattern: new.ip_pattern.clone(),
             provider: new.provider.clone(),
+            roles: new.team_role.iter().cloned().collect(),
             ..Membership::plain(id, new.team.clone().unwrap_or_else(TeamName::main))
         };
         for taken in 0..DERIVED_TRIES {

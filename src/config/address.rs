@@ -35,6 +35,15 @@ impl ListenAddress {
         })
     }
 
+    /// Whether it takes IPv6; nothing of a Unix socket.
+    #[must_use]
+    pub fn is_ipv6(&self) -> Option<bool> {
+        match self {
+            Self::Tcp(address) => Some(address.is_ipv6()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Whether only this machine can reach it.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -310,6 +310,12 @@ impl AttemptKey {
         half.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
         Self { scope, digest: half }
     }
+
+    /// What it is counted under besides the scope, to name it by.
+    #[must_use]
+    pub const fn digest(&self) -> [u8; 16] {
+        self.digest
+    }
 }
 
 /// Tries that were counted, as they are listed. Changed by [`super::Store::count`] only.
