@@ -1,3 +1,83 @@
 //! The shared state of a running portcullis: what came from files, what talks to the outside, and nothing else.
 
+pub mod live;
 pub mod refusal;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::accounts::Accounts;
+use crate::audit::decisions::DecisionLog;
+use crate::audit::metrics::Metrics;
+use crate::base::random::Random;
+use crate::base::time::Clock;
+
+pub use live::{Live, Stale};
+
+/// Everything shared. Built once at start and handed down by reference; nothing else is global.
+#[derive(Debug)]
+pub struct App {
+    /// What came from files, replaced as one piece.
+    live: ArcSwap<Live>,
+    /// People, sessions, tokens, keys.
+    pub accounts: Accounts,
+    /// One line for each decision.
+    pub decisions: DecisionLog,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where random bytes come from.
+    pub random: Random,
+    /// Moves on when other rules are in force.
+    replaced: watch::Sender<u64>,
+}
+
+impl App {
+    /// The state of a gateway that goes by `live`.
+    #[must_use]
+    pub fn new(live: Live, accounts: Accounts, decisions: DecisionLog, metrics: Arc<Metrics>, clock: Clock, random: Random) -> Self {
+        Self {
+            live: ArcSwap::from_pointee(live),
+            accounts,
+            decisions,
+            metrics,
+            clock,
+            random,
+            replaced: watch::Sender::new(0),
+        }
+    }
+
+    /// What came from files. A request takes it once and hands it down, so that a reload cannot change the rules half way.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Goes by other files from the next request on; what is open is told to be decided again.
+    pub fn replace(&self, live: Live) {
+        self.accounts.adopt(live.house_rules());
+        self.decisions.change(live.log_settings());
+        self.metrics.set_policy_stale(live.stale.is_some());
+        self.live.store(Arc::new(live));
+        self.replaced.send_modify(|count| *count += 1);
+    }
+
+    /// Keeps the rules in force and says that the files mean something else, or nothing.
+    pub fn mark_stale(&self, stale: Stale) {
+        self.metrics.set_policy_stale(true);
+        let live = Live {
+            stale: Some(stale),
+            ..Live::clone(&self.live())
+        };
+        self.live.store(Arc::new(live));
+    }
+
+    /// Wakes whoever holds something open when the rules are replaced.
+    #[must_use]
+    pub fn replacements(&self) -> watch::Receiver<u64> {
+        self.replaced.subscribe()
+    }
+}
