@@ -3,6 +3,11 @@
 //! One JSON line asks, one JSON line answers. [`Request`] and [`Answer`] are also what `--json` prints, so their names are promises to scripts.
 
 mod answer;
+mod deeds;
+mod house_steps;
+mod in_use;
+mod keeping;
+mod looks;
 
 mod socket;
 
@@ -10,6 +15,8 @@ pub use self::answer::{
     Added, Answer, AuditPage, Ban, Change, Finding, Handed, Health, Member, Opening, Person, Refused, SessionLine, Verified, WhoLine,
 };
 
+pub use self::deeds::execute;
+pub use self::keeping::chain;
 pub use self::socket::{AskError, ask, listen};
 
 use std::net::IpAddr;

@@ -1,0 +1,362 @@
+//! What is asked about the rules: explanations, who can, what somebody can.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use http::Method;
+use url::Url;
+
+use crate::audit::decisions::{Found, find_in_files};
+use crate::audit::record::LoggedRequest;
+use crate::base::random::Random;
+use crate::base::time::Timestamp;
+use crate::model::id::{CredentialId, SessionId};
+use crate::model::name::{IpPatternName, ProviderName, RoleName, ServiceName, TeamName};
+use crate::model::principal::{Principal, Service, SignedIn};
+use crate::model::user::{User, UserStatus};
+use crate::policy::application::{Application, Rule};
+use crate::policy::decide::decide;
+use crate::policy::definitions::Scope;
+use crate::policy::explain::{Explanation, explain as explain_request};
+use crate::policy::facts::{House, RequestFacts, Scheme};
+use crate::policy::pattern::{PathPattern, Segment};
+use crate::policy::{PolicySet, Verdict};
+use crate::server::opening::Desk;
+
+use super::Subject;
+use super::answer::{Answer, Opening, WhoLine};
+use super::deeds::{No, everybody, found, named, no};
+use super::{house_steps, in_use};
+
+pub(super) async fn explain(
+    desk: &Desk,
+    who: Subject,
+    from: Option<IpAddr>,
+    at: Option<&str>,
+    request: &str,
+    now: Timestamp,
+) -> Result<Answer, No> {
+    if let Subject::Decision(id) = &who {
+        return explain_logged(desk, id).await;
+    }
+    let at = match at {
+        None => now,
+        Some(text) => Timestamp::parse_rfc3339(text).map_err(|error| no("malformed", format!("--at `{text}`: {error}")))?,
+    };
+    let principal = principal(desk, who, at).await?;
+    let facts = asked(request, from, at)?;
+    Ok(answer(&explanation(&desk.app.live().policies, &principal, &facts), ""))
+}
+
+async fn principal(desk: &Desk, who: Subject, at: Timestamp) -> Result<Principal, No> {
+    let accounts = &desk.app.accounts;
+    match who {
+        Subject::Anonymous | Subject::Decision(_) => Ok(Principal::Anonymous),
+        Subject::User(who) => {
+            let user = found(desk, &who).await?;
+            let identity = accounts.imagined(&user, SignedIn::by_password(at)).await?;
+            Ok(Principal::User(identity.into()))
+        }
+        Subject::Service(name) => {
+            let name: ServiceName = named("the service", &name)?;
+            if desk.app.live().policies.service(&name).is_none() {
+                return Err(no("no-such-service", format!("the policies have no service `{name}`")));
+            }
+            let credential = CredentialId::generate(&Random::System);
+            Ok(Principal::Service(
+                Service {
+                    name,
+                    credential,
+                    made: at,
+                }
+                .into(),
+            ))
+        }
+        Subject::Session(id) => {
+            let id: SessionId = named("the session's id", &id)?;
+            let session = accounts
+                .session(id)
+                .await?
+                .ok_or_else(|| no("no-such-session", format!("there is no live session `{id}`")))?;
+            let user = found(desk, &session.user.to_string()).await?;
+            let identity = accounts.imagined(&user, session.signed_in).await?;
+            Ok(Principal::User(identity.into()))
+        }
+    }
+}
+
+async fn explain_logged(desk: &Desk, id: &str) -> Result<Answer, No> {
+    let decisions = desk.app.decisions.clone();
+    let file = desk.app.live().settings.decision_log.file.clone();
+    let wanted = id.trim().to_owned();
+    // Both wait for a disk.
+    let looked = tokio::task::spawn_blocking(move || match decisions.find(&wanted) {
+        Some(found) => Ok(Some(found)),
+        None => file.map_or(Ok(None), |file| find_in_files(&file, &wanted)),
+    })
+    .await;
+    let found = match looked {
+        Ok(Ok(Some(found))) => found,
+        Ok(Ok(None)) => {
+            let why = format!("no decision or request `{id}` is remembered; with `decision_log.file` set, older ones are found too");
+            return Err(no("no-such-decision", why));
+        }
+        Ok(Err(error)) => return Err(no("unreadable", format!("the decision log cannot be read: {error}"))),
+        Err(_) => return Err(no("fault", "looking for the decision ended in a fault of portcullis; see the log")),
+    };
+    let facts = logged_facts(&found).ok_or_else(|| {
+        no(
+            "incomplete",
+            format!(
+                "the log keeps no path of it (`decision_log.path`): it was {} {}",
+                found.line.decision, found.line.reason
+            ),
+        )
+    })?;
+    let principal = found.facts.as_ref().map_or(Principal::Anonymous, |facts| facts.to_principal());
+    let live = desk.app.live();
+    let explanation = explanation(&live.policies, &principal, &facts);
+    let mut note = format!(
+        "decision {}, request {}, at {}\n",
+        found.line.id, found.line.request_id, found.line.ts
+    );
+    if found.line.generation != explanation.generation {
+        note.push_str(&format!(
+            "made by generation {} as {} {}; below by the rules now in force\n",
+            found.line.generation, found.line.decision, found.line.reason
+        ));
+    } else if (found.line.decision.as_str(), found.line.reason.as_str()) != (explanation.decision, explanation.reason) {
+        note.push_str(&format!(
+            "it was {} {}: a rate limit or the portal decided beside the rules\n",
+            found.line.decision, found.line.reason
+        ));
+    }
+    Ok(answer(&explanation, &note))
+}
+
+fn logged_facts(found: &Found) -> Option<RequestFacts> {
+    let LoggedRequest {
+        scheme,
+        method,
+        host,
+        path,
+        ip,
+        ..
+    } = &found.line.request;
+    let path = path.as_deref().filter(|path| path.starts_with('/'))?;
+    let at = Timestamp::parse_rfc3339(&found.line.ts).ok()?;
+    let mut facts = RequestFacts::new(method.parse().ok()?, host, path, *ip, at);
+    facts.scheme = if scheme == "http" { Scheme::Http } else { Scheme::Https };
+    Some(facts)
+}
+
+/// Our own pages have no application; they are judged by the same steps without one.
+fn explanation(policies: &PolicySet, principal: &Principal, facts: &RequestFacts) -> Explanation {
+    if facts.path.house() == House::Inside {
+        house_steps::explain(policies, principal, facts)
+    } else {
+        explain_request(policies, principal, facts)
+    }
+}
+
+fn answer(explanation: &Explanation, note: &str) -> Answer {
+    Answer::Explained {
+        text: format!("{note}{explanation}"),
+        record: serde_json::to_value(explanation).unwrap_or_default(),
+    }
+}
+
+/// `METHOD URL` as facts. The query is left out: no rule can read one.
+fn asked(request: &str, from: Option<IpAddr>, at: Timestamp) -> Result<RequestFacts, No> {
+    let (method, address) = request.trim().split_once(' ').unwrap_or(("GET", request.trim()));
+    let method: Method = method.parse().map_err(|_| no("malformed", format!("`{method}` is no method")))?;
+    let address = address.trim();
+    let url: Url = address
+        .parse()
+        .map_err(|error| no("malformed", format!("`{address}` is no address ({error}); write https://host/path")))?;
+    let (Some(host), "http" | "https") = (url.host_str(), url.scheme()) else {
+        return Err(no(
+            "malformed",
+            format!("`{address}` is no address of an application; write https://host/path"),
+        ));
+    };
+    // The URL library repairs paths (dots, backslashes); what is judged is what was typed.
+    let path = address
+        .split_once("://")
+        .and_then(|(_, rest)| rest.find('/').and_then(|start| rest.get(start..)))
+        .unwrap_or("/");
+    let path = path.split(['?', '#']).next().unwrap_or("/");
+    let mut facts = RequestFacts::new(method, host, path, from, at);
+    facts.scheme = if url.scheme() == "http" { Scheme::Http } else { Scheme::Https };
+    Ok(facts)
+}
+
+pub(super) async fn who_can(desk: &Desk, request: &str, from: Option<IpAddr>, now: Timestamp) -> Result<Answer, No> {
+    let facts = asked(request, from, now)?;
+    let live = desk.app.live();
+    let mut lines = Vec::new();
+    for listed in everybody(desk, now).await? {
+        let user = listed.user;
+        if user.status != UserStatus::Active && user.status != UserStatus::Pending {
+            continue;
+        }
+        // Somebody who has yet to register is listed as what they will be.
+        let awaited = user.status == UserStatus::Pending;
+        let as_active = User {
+            status: UserStatus::Active,
+            ..user.clone()
+        };
+        let identity = desk.app.accounts.imagined(&as_active, SignedIn::by_password(now)).await?;
+        let explanation = explanation(&live.policies, &Principal::User(identity.into()), &facts);
+        if matches!(explanation.decision, "allow" | "step-up" | "sign-in") {
+            let held: Vec<&str> = explanation
+                .steps
+                .iter()
+                .filter(|step| matches!(step.step, "facts" | "require"))
+                .map(|step| step.found.as_str())
+                .collect();
+            let registered = if awaited { "once registered: " } else { "" };
+            lines.push(WhoLine {
+                id: user.id.to_string(),
+                username: user.username.to_string(),
+                email: user.email.as_ref().map(ToString::to_string),
+                outcome: explanation.decision.to_owned(),
+                because: format!("{registered}{} ({})", explanation.reason, held.join("; ")),
+            });
+        }
+    }
+    Ok(Answer::WhoCan(lines))
+}
+
+pub(super) async fn can(desk: &Desk, who: &str, from: Option<IpAddr>, now: Timestamp) -> Result<Answer, No> {
+    let user = found(desk, who).await?;
+    let live = desk.app.live();
+    let identity = desk.app.accounts.imagined(&user, SignedIn::by_password(now)).await?;
+    let principal = Principal::User(identity.into());
+    let mut openings = Vec::new();
+    for application in live.policies.applications() {
+        let Some(host) = application.hosts.first().map(|host| host.to_string().replacen('*', "any", 1)) else {
+            continue;
+        };
+        let decided = |method: Method, path: &str| {
+            let facts = RequestFacts::new(method, &host, path, from, now);
+            let decision = decide(&live.policies, &principal, &facts);
+            (decision.verdict, decision.reason.code())
+        };
+        for rule in &application.rules {
+            for placed in &rule.paths {
+                let method = rule.methods.first().cloned().unwrap_or(Method::GET);
+                openings.push(opening(
+                    application,
+                    Some(rule),
+                    &placed.pattern,
+                    decided(method, &example(&placed.pattern)),
+                ));
+            }
+        }
+        // Whatever no rule names; a segment that nobody would write stands for it.
+        let elsewhere = format!("{}/{UNLISTED}", application.path.trim_end_matches('/'));
+        let mut rest = opening(application, None, &PathPattern::everything(), decided(Method::GET, &elsewhere));
+        rest.path = "everything else".to_owned();
+        openings.push(rest);
+    }
+    Ok(Answer::Can(openings))
+}
+
+/// A path segment that no rule names.
+const UNLISTED: &str = "any-other-path-0";
+
+fn opening(application: &Application, rule: Option<&Rule>, pattern: &PathPattern, decided: (Verdict, &'static str)) -> Opening {
+    Opening {
+        application: application.name.to_string(),
+        title: application.title.clone(),
+        path: pattern.to_string(),
+        methods: rule
+            .map(|rule| rule.methods.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        outcome: decided.0.word().to_owned(),
+        because: decided.1.to_owned(),
+        at: Some(rule.map_or_else(|| application.at.to_string(), |rule| rule.at.to_string())),
+    }
+}
+
+/// A path that the pattern matches and that a more specific one hardly does.
+fn example(pattern: &PathPattern) -> String {
+    let mut path = String::new();
+    for segment in pattern.segments() {
+        path.push('/');
+        match segment {
+            Segment::Literal(text) => path.push_str(text),
+            Segment::Part(parts) => path.push_str(&parts.join("any")),
+            Segment::Any => path.push_str("any"),
+        }
+    }
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
+/// A role by where it is held: instance-wide, or within a team.
+pub(super) fn role_for(policies: &PolicySet, role: &RoleName) -> Result<(Option<RoleName>, Option<RoleName>), No> {
+    if *role == RoleName::admin() || *role == RoleName::user() {
+        return Ok((Some(role.clone()), None));
+    }
+    match policies.role(role).map(|role| role.scope) {
+        Some(Scope::Global) => Ok((Some(role.clone()), None)),
+        Some(Scope::Team) => Ok((None, Some(role.clone()))),
+        Some(Scope::Service) => Err(no("service-role", format!("`{role}` is for services, not for people"))),
+        None => Err(no(
+            "no-such-role",
+            format!(
+                "the policies have no role `{role}`{}",
+                like(policies.definitions().roles.iter().map(|one| one.name.as_str()), role.as_str())
+            ),
+        )),
+    }
+}
+
+/// The names of a membership, checked against the policies.
+pub(super) fn names_exist(
+    policies: &PolicySet,
+    team: Option<&TeamName>,
+    ip_pattern: Option<&IpPatternName>,
+    provider: Option<&ProviderName>,
+) -> Result<(), No> {
+    let definitions = policies.definitions();
+    let missing = |what: &str, name: &str, known: &mut dyn Iterator<Item = &str>| {
+        no("no-such-name", format!("the policies have no {what} `{name}`{}", like(known, name)))
+    };
+    if let Some(team) = team.filter(|team| **team != TeamName::main() && policies.team(team).is_none()) {
+        return Err(missing(
+            "team",
+            team.as_str(),
+            &mut definitions.teams.iter().map(|one| one.name.as_str()),
+        ));
+    }
+    if let Some(pattern) = ip_pattern.filter(|pattern| policies.ip_pattern(pattern).is_none()) {
+        return Err(missing(
+            "IP pattern",
+            pattern.as_str(),
+            &mut definitions.ip_patterns.iter().map(|one| one.name.as_str()),
+        ));
+    }
+    if let Some(provider) = provider.filter(|provider| policies.provider(provider).is_none()) {
+        return Err(missing(
+            "identity provider",
+            provider.as_str(),
+            &mut definitions.providers.iter().map(|one| one.name.as_str()),
+        ));
+    }
+    Ok(())
+}
+
+/// The nearest known name, if one is near.
+fn like<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
+    let near = known
+        .map(|one| (strsim::damerau_levenshtein(one, name), one))
+        .filter(|(distance, _)| *distance <= 3)
+        .min();
+    near.map(|(_, one)| format!("; did you mean `{one}`?")).unwrap_or_default()
+}
+
+pub(super) async fn check_store(desk: &Desk, policies: Option<PathBuf>) -> Result<Answer, No> {
+    in_use::findings(desk, policies).await.map(Answer::Findings)
+}

@@ -1,0 +1,112 @@
+//! Reads the files again and puts what they mean in force, as one piece or not at all.
+
+use crate::app::{Live, Stale};
+use crate::base::diagnostic::Level;
+use crate::base::sources::Sources;
+
+use super::files::Files;
+use super::last_good;
+use super::opening::{Desk, rendered};
+
+/// What came of a reload.
+#[derive(Debug, Clone)]
+pub enum Reloaded {
+    /// It is in force.
+    InForce {
+        /// The generation now in force.
+        generation: String,
+        /// Warnings, as people read them.
+        warnings: Vec<String>,
+    },
+    /// Everything stays as it was.
+    Refused {
+        /// Every problem, as people read it.
+        problems: Vec<String>,
+    },
+}
+
+/// Reads, judges and swaps. A failure keeps what is in force and is told in the log, the metrics and `/readyz`.
+pub async fn reload(desk: &Desk) -> Reloaded {
+    let app = &desk.app;
+    let now = app.clock.now();
+    let files = desk.files.clone();
+    let read = tokio::task::spawn_blocking(move || read_and_judge(&files, now)).await;
+    let outcome = match read {
+        Ok(Ok((sources, live))) => put_in_force(desk, &sources, live).await,
+        Ok(Err(refused)) => refused,
+        Err(_) => Reloaded::Refused {
+            problems: vec!["reading the policies ended in a fault of portcullis; see the log".to_owned()],
+        },
+    };
+    app.metrics.set_last_reload(matches!(outcome, Reloaded::InForce { .. }));
+    match &outcome {
+        Reloaded::InForce { generation, warnings } => tracing::info!(generation, warnings = warnings.len(), "reloaded"),
+        Reloaded::Refused { problems } => {
+            let lines: Vec<String> = problems
+                .iter()
+                .filter_map(|problem| problem.lines().next())
+                .map(str::to_owned)
+                .collect();
+            for problem in &lines {
+                tracing::error!(problem, "not reloaded, the policy in force stays");
+            }
+            app.mark_stale(Stale {
+                since: now,
+                problems: lines.into(),
+            });
+        }
+    }
+    outcome
+}
+
+fn read_and_judge(files: &Files, now: crate::base::time::Timestamp) -> Result<(Sources, Live), Reloaded> {
+    let sources = files.read().map_err(|error| Reloaded::Refused {
+        problems: vec![error.to_string()],
+    })?;
+    match Live::parse(&sources, now) {
+        Ok(live) => Ok((sources, live)),
+        Err(problems) => Err(Reloaded::Refused {
+            problems: rendered(&sources, &problems),
+        }),
+    }
+}
+
+async fn put_in_force(desk: &Desk, sources: &Sources, live: Live) -> Reloaded {
+    let app = &desk.app;
+    let now = app.clock.now();
+    let generation = live.generation();
+    tell_what_needs_a_restart(&app.live(), &live);
+    let warnings: Vec<_> = live
+        .findings
+        .iter()
+        .filter(|finding| finding.level != Level::Info)
+        .cloned()
+        .collect();
+    let kept = last_good::keep(&desk.store, &live, now).await;
+    app.replace(live);
+    if let Err(error) = kept {
+        tracing::error!(error = %error, "the policy in force could not be kept for a restart");
+    }
+    if let Err(error) = app.accounts.tend_keys(now).await {
+        tracing::error!(error = %error, "the keys of the assertion could not be looked after");
+    }
+    Reloaded::InForce {
+        generation,
+        warnings: rendered(sources, &warnings),
+    }
+}
+
+/// Listeners, store, keys and threads are taken at start; changing them does nothing until the next one, and that is said.
+fn tell_what_needs_a_restart(old: &Live, new: &Live) {
+    let (old, new) = (&old.settings, &new.settings);
+    for (setting, same) in [
+        ("listen", old.listen == new.listen),
+        ("store.path", old.store.path == new.store.path),
+        ("keys", old.keys == new.keys),
+        ("server.threads", old.threads == new.threads),
+    ] {
+        if !same {
+            tracing::warn!(setting, "changed; in force after a restart");
+        }
+    }
+}
