@@ -99,6 +99,7 @@ impl Desk {
             given_name: "Given".parse().unwrap(),
             family_name: "Family".parse().unwrap(),
             role: None,
+            team_role: None,
             team: None,
             ip_pattern: None,
             provider: None,

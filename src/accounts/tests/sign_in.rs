@@ -165,6 +165,7 @@ async fn an_ip_pattern_refuses_sign_in_registration_and_reset_from_outside_and_s
             given_name: "Bo".parse().unwrap(),
             family_name: "B".parse().unwrap(),
             role: None,
+            team_role: None,
             team: None,
             ip_pattern: Some(pattern.parse().unwrap()),
             provider: None,

@@ -152,6 +152,7 @@ async fn the_printed_secret_makes_the_first_admin_once() {
         given_name: Default::default(),
         family_name: Default::default(),
         role: None,
+        team_role: None,
         team: None,
         ip_pattern: None,
         provider: None,
