@@ -16,11 +16,19 @@ mod contract;
 mod full;
 #[path = "store/house.rs"]
 mod house;
+#[path = "store/killed.rs"]
+mod killed;
+#[path = "store/killing.rs"]
+mod killing;
 #[path = "store/lossy.rs"]
 mod lossy;
+#[path = "store/model.rs"]
+mod model;
 #[path = "store/power.rs"]
 mod power;
 #[path = "store/races.rs"]
 mod races;
+#[path = "store/speed.rs"]
+mod speed;
 #[path = "store/time.rs"]
 mod time;

@@ -73,3 +73,85 @@ fn copy_name(path: &Path, schema: u32, now: Timestamp) -> PathBuf {
     name.push(format!(".schema-{schema}.{}.backup", now.as_secs()));
     path.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::random::Random;
+    use crate::base::seal::{Keyring, MasterKey};
+    use crate::store::redb::{OnFile, open_database, read_slice};
+    use crate::store::rows::Kind;
+    use crate::store::{Store, restore};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_900_000_000);
+
+    fn keyring() -> Arc<Keyring> {
+        Arc::new(Keyring::new(MasterKey::from_bytes([7; 32]), Vec::new()))
+    }
+
+    fn put_row(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.put("singles", b"stepped", b"once").map_err(StoreError::from)
+    }
+
+    fn half_then_fail(tables: &mut Tables<'_>) -> Result<(), StoreError> {
+        tables.put("singles", b"half", b"done").map_err(StoreError::from)?;
+        Err(StoreError::Unreadable(Kind::Singles))
+    }
+
+    /// A store of the form of this version, closed.
+    fn a_store(path: &Path) {
+        drop(Store::open(path, &keyring(), &Random::System, NOW).unwrap());
+    }
+
+    fn singles(database: &Database) -> Vec<Vec<u8>> {
+        let rows = read_slice(database, "singles", None, 99).unwrap();
+        rows.into_iter().map(|(key, _)| key).collect()
+    }
+
+    #[test]
+    fn numbers_follow_each_other_up_to_the_form_of_this_version() {
+        let numbers: Vec<u32> = MIGRATIONS.iter().map(|migration| migration.to).collect();
+        assert_eq!(numbers, (2..=SCHEMA).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_old_store_is_copied_and_then_stepped_forward_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.redb");
+        a_store(&path);
+        let medium = OnFile::new(&path);
+        let steps = [Migration { to: 2, run: put_row }];
+        let database = open_database(&medium).unwrap();
+        migrate(&database, &medium, 1, &steps, NOW).unwrap();
+        migrate(&database, &medium, 2, &steps, NOW).unwrap();
+        assert_eq!(singles(&database), [b"stepped"]);
+        drop(database);
+        let newer = Store::open(&path, &keyring(), &Random::System, NOW).unwrap_err();
+        assert!(matches!(newer, OpenError::Newer { found: 2, known: SCHEMA }), "{newer}");
+        let copy = folder.path().join("p.redb.schema-1.1900000000.backup");
+        let back = folder.path().join("back.redb");
+        restore(&copy, &back, &keyring(), &Random::System, NOW).unwrap();
+        assert_eq!(singles(&open_database(&OnFile::new(&back)).unwrap()), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_store_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.redb");
+        a_store(&path);
+        let medium = OnFile::new(&path);
+        let steps = [
+            Migration { to: 2, run: put_row },
+            Migration {
+                to: 3,
+                run: half_then_fail,
+            },
+        ];
+        let database = open_database(&medium).unwrap();
+        let failed = migrate(&database, &medium, 1, &steps, NOW).unwrap_err();
+        assert!(matches!(failed, OpenError::Migration { to: 3, .. }), "{failed}");
+        assert_eq!(singles(&database), [b"stepped"], "the good step stays, nothing of the bad one");
+    }
+}

@@ -66,7 +66,7 @@ async fn a_backup_restores_to_an_equal_store() {
     let store = store_on(Box::new(OnFile::new(&at("new.redb"))));
     fill(&store, 300..310).await;
     assert_eq!(store.list::<User>(Page::first(999)).await.unwrap().len(), 309);
-    assert_eq!(store.backup(&at("three.backup")).await.unwrap().rows > made.rows, true);
+    assert!(store.backup(&at("three.backup")).await.unwrap().rows > made.rows);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
