@@ -97,7 +97,7 @@ impl Parser<'_> {
         let tls = self.tls(&mut top, &listen);
         let trusted_proxies = self.trusted_proxies(&mut top);
         self.plain_listener(table, &listen, &trusted_proxies);
-        let peers = top.tables("peer").into_iter().filter_map(|peer| self.peer(peer)).collect();
+        let peers: Vec<Peer> = top.tables("peer").into_iter().filter_map(|peer| self.peer(peer)).collect();
         self.peer_names(&peers);
         let policy = self.policy(&mut top);
         let store = self.store(&mut top);
@@ -318,7 +318,7 @@ impl Parser<'_> {
         })
     }
 
-    fn peer_names(&self, peers: &Vec<Peer>) {
+    fn peer_names(&self, peers: &[Peer]) {
         for (place, peer) in peers.iter().enumerate() {
             if peers.iter().take(place).any(|other| other.name == peer.name) {
                 self.problems

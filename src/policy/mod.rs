@@ -32,6 +32,7 @@ pub mod subject;
 mod table;
 mod trie;
 
+pub use analyse::{NamesInUse, Reach, administrators, could_administer, orphans, unused};
 pub use application::Application;
 pub use compile::PolicySet;
 pub use condition::Condition;

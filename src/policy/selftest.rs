@@ -257,7 +257,7 @@ fn projects(person: &MadeUp) -> Vec<ProjectLevel> {
 /// Moments at which some window opens or closes or a service expires, so that an answer that depends on the time differs at one of them.
 ///
 /// Weekly windows show all they do within eight days; those with dates at the ends of their dates.
-fn telling_moments(policies: &PolicySet, now: Timestamp) -> BTreeSet<Timestamp> {
+pub(super) fn telling_moments(policies: &PolicySet, now: Timestamp) -> BTreeSet<Timestamp> {
     let mut moments = BTreeSet::new();
     for window in &policies.definitions().windows {
         let today = window.timezone.to_datetime(now.to_jiff()).date();

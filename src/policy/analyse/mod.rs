@@ -1,8 +1,10 @@
 //! Findings about a policy that loads: what cannot be reached, given, met, or meant. A file for each kind.
 
 mod addresses;
+mod administrators;
 mod conditions;
 mod giving;
+mod in_use;
 mod paths;
 mod reach;
 mod upkeep;
@@ -13,6 +15,9 @@ use super::definitions::Definitions;
 use super::load::Context;
 use super::parse::CHECKS;
 use super::selftest::TestOutcome;
+
+pub use administrators::{Reach, administrators, could_administer};
+pub use in_use::{NamesInUse, orphans, unused};
 
 /// Everything that the definitions show by themselves.
 pub(super) fn analyse(definitions: &Definitions, context: &Context) -> Vec<Diagnostic> {

@@ -22,7 +22,7 @@ pub(super) fn find(all_of: &[&PathPattern], none_of: &[&PathPattern]) -> Option<
         path: Vec::new(),
     };
     let alive: Vec<usize> = (0..none_of.len()).collect();
-    walk.search(0, alive).then(|| format!("/{}", walk.path.join("/")))
+    walk.search(0, &alive).then(|| format!("/{}", walk.path.join("/")))
 }
 
 /// A path that both match, if there is one.
@@ -45,8 +45,8 @@ struct Walk<'p> {
 
 impl Walk<'_> {
     /// Goes on from a path of `length` segments, which the patterns `alive` of `none_of` could still match.
-    fn search(&mut self, length: usize, alive: Vec<usize>) -> bool {
-        if !self.seen.insert((length.min(self.longest + 1), alive.clone())) {
+    fn search(&mut self, length: usize, alive: &[usize]) -> bool {
+        if !self.seen.insert((length.min(self.longest + 1), alive.to_vec())) {
             return false;
         }
         let ends = |pattern: &PathPattern| pattern.segments().len() == length || pattern.is_deep() && pattern.segments().len() <= length;
@@ -87,7 +87,7 @@ impl Walk<'_> {
                 .map(|(at, _)| *at)
                 .collect();
             self.path.push(segment);
-            if self.search(length + 1, next) {
+            if self.search(length + 1, &next) {
                 return true;
             }
             self.path.pop();

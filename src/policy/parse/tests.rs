@@ -270,7 +270,7 @@ impl Scope<'_> {
                     "E122",
                     format!("the session came from `{source}`, so `{named}` reported nothing"),
                 )),
-                None => Err(Flaw::new("E122", format!("the session came from nowhere that reports groups"))
+                None => Err(Flaw::new("E122", "the session came from nowhere that reports groups")
                     .help(format!("add idp = \"{named}\" or directory = \"{named}\""))),
             }
         });
