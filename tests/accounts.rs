@@ -7,6 +7,10 @@
     reason = "tests may stop on the spot"
 )]
 
+#[path = "store/lossy.rs"]
+#[expect(dead_code, reason = "the store's own tests use all of it")]
+mod lossy;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,7 +21,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use portcullis::accounts::{
     Accounts, Acting, AddOutcome, AskOutcome, Credentials, HouseRules, NewUser, Realm, SignInOutcome, TokenFor, TokenForm, TokenOutcome,
-    TypedNames, Visit,
+    TypedNames, Unavailable, Visit,
 };
 use portcullis::base::random::Random;
 use portcullis::base::seal::{Keyring, MasterKey};
@@ -29,6 +33,7 @@ use portcullis::signin::local::Passwords;
 use portcullis::store::Store;
 
 const KILLS: u32 = 200;
+const LOSSES: u32 = 40;
 const FOLDER: &str = "PORTCULLIS_TEST_ACCOUNTS_FOLDER";
 const ROUND: &str = "PORTCULLIS_TEST_ACCOUNTS_ROUND";
 const REGISTERED_WITH: &str = "registered by hand, once";
@@ -92,7 +97,7 @@ impl Desk {
         }
     }
 
-    async fn add(&self, email: &str) -> String {
+    async fn add(&self, email: &str) -> Result<String, Unavailable> {
         let new = NewUser {
             email: email.parse().unwrap(),
             username: None,
@@ -105,41 +110,36 @@ impl Desk {
             provider: None,
             password: None,
         };
-        match self.accounts.add_user(new, &Acting::command_line(), now()).await.unwrap() {
-            AddOutcome::Added(added) => added.token.unwrap().text,
+        match self.accounts.add_user(new, &Acting::command_line(), now()).await? {
+            AddOutcome::Added(added) => Ok(added.token.unwrap().text),
             other => panic!("{email}: {other:?}"),
         }
     }
 
-    async fn register(&self, person: u32, email: &str, token: &str) -> bool {
+    async fn register(&self, person: u32, email: &str, token: &str) -> Result<bool, Unavailable> {
         let facts = self.facts(person);
         let outcome = self
             .accounts
             .register(form(email, token, REGISTERED_WITH), None, &self.visit(&facts))
-            .await
-            .unwrap();
-        matches!(outcome, TokenOutcome::SignedIn(_))
+            .await?;
+        Ok(matches!(outcome, TokenOutcome::SignedIn(_)))
     }
 
-    async fn ask(&self, person: u32, email: &str) -> String {
+    async fn ask(&self, person: u32, email: &str) -> Result<String, Unavailable> {
         let facts = self.facts(person);
-        let asked = self.accounts.ask_reset(email, &self.visit(&facts)).await.unwrap();
+        let asked = self.accounts.ask_reset(email, &self.visit(&facts)).await?;
         assert!(matches!(asked, AskOutcome::Asked(_)));
-        let user = self.accounts.user_named(email).await.unwrap().unwrap();
-        self.accounts.live_tokens(user.id, now()).await.unwrap().remove(0).text
+        let user = self.accounts.user_named(email).await?.unwrap();
+        Ok(self.accounts.live_tokens(user.id, now()).await?.remove(0).text)
     }
 
-    async fn reset(&self, person: u32, email: &str, token: &str) -> bool {
+    async fn reset(&self, person: u32, email: &str, token: &str) -> Result<bool, Unavailable> {
         let facts = self.facts(person);
-        let outcome = self
-            .accounts
-            .reset(form(email, token, RESET_TO), None, &self.visit(&facts))
-            .await
-            .unwrap();
-        matches!(outcome, TokenOutcome::SignedIn(_))
+        let outcome = self.accounts.reset(form(email, token, RESET_TO), None, &self.visit(&facts)).await?;
+        Ok(matches!(outcome, TokenOutcome::SignedIn(_)))
     }
 
-    async fn sign_in(&self, person: u32, email: &str, password: &str) -> bool {
+    async fn sign_in(&self, person: u32, email: &str, password: &str) -> Result<bool, Unavailable> {
         let facts = self.facts(person);
         let typed = Credentials {
             name: email.to_owned(),
@@ -147,8 +147,21 @@ impl Desk {
             realm: Realm::Unsaid,
             remember: false,
         };
-        let outcome = self.accounts.sign_in(typed, None, &self.visit(&facts)).await.unwrap();
-        matches!(outcome, SignInOutcome::SignedIn(_))
+        let outcome = self.accounts.sign_in(typed, None, &self.visit(&facts)).await?;
+        Ok(matches!(outcome, SignInOutcome::SignedIn(_)))
+    }
+
+    /// One person's life, each deed said once it was acknowledged.
+    async fn live(&self, person: u32, email: &str, mut say: impl FnMut(&str)) -> Result<(), Unavailable> {
+        let token = self.add(email).await?;
+        say(&format!("added {token}"));
+        assert!(self.register(person, email, &token).await?);
+        say("registered");
+        let token = self.ask(person, email).await?;
+        say(&format!("asked {token}"));
+        assert!(self.reset(person, email, &token).await?);
+        say("reset");
+        Ok(())
     }
 
     /// Looks at one person after a crash, knowing what was acknowledged before it.
@@ -189,17 +202,20 @@ impl Desk {
         }
         let token = acknowledged.added.clone().unwrap_or_else(|| "0000-0000".to_owned());
         assert!(
-            !self.register(person, email, &token).await,
+            !self.register(person, email, &token).await.unwrap(),
             "{email}: the registration token worked twice"
         );
-        let is_new = self.sign_in(person, email, RESET_TO).await;
-        let is_old = self.sign_in(person, email, REGISTERED_WITH).await;
+        let is_new = self.sign_in(person, email, RESET_TO).await.unwrap();
+        let is_old = self.sign_in(person, email, REGISTERED_WITH).await.unwrap();
         assert!(is_new != is_old, "{email} has one password");
         assert!(is_new || !acknowledged.reset, "{email}: an acknowledged reset is lost");
         if let Some(token) = &acknowledged.asked {
             assert_eq!(is_new, tokens.is_empty(), "{email}: the token is used with the deed or not at all");
             if is_new {
-                assert!(!self.reset(person, email, token).await, "{email}: the reset token worked twice");
+                assert!(
+                    !self.reset(person, email, token).await.unwrap(),
+                    "{email}: the reset token worked twice"
+                );
             }
         }
     }
@@ -244,20 +260,12 @@ fn people_in_a_process_of_their_own() {
             let desk = Arc::clone(&desk);
             people.push(tokio::spawn(async move {
                 for person in (lane..).step_by(3) {
-                    let email = email(round, person);
                     let say = |deed: &str| {
                         let mut out = std::io::stdout().lock();
                         writeln!(out, "@ {person} {deed}").unwrap();
                         out.flush().unwrap();
                     };
-                    let token = desk.add(&email).await;
-                    say(&format!("added {token}"));
-                    assert!(desk.register(person, &email, &token).await);
-                    say("registered");
-                    let token = desk.ask(person, &email).await;
-                    say(&format!("asked {token}"));
-                    assert!(desk.reset(person, &email, &token).await);
-                    say("reset");
+                    desk.live(person, &email(round, person), say).await.unwrap();
                 }
             }));
         }
@@ -325,5 +333,53 @@ async fn look_after(desk: &Desk, round: u32, said: &[String]) {
         // Passwords are looked at now and then only: each look is the work of a sign-in.
         let thorough = (round + person) % 16 == 0;
         desk.check(*person, &email(round, *person), acknowledged, thorough).await;
+    }
+}
+
+#[test]
+fn a_disk_that_loses_power_amid_registrations_and_resets_loses_and_doubles_nothing() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut deeds = 0;
+    for round in 0..LOSSES {
+        let random = Random::seeded(u64::from(round));
+        let machine = lossy::Machine::new(lossy::Sync::Honest);
+        let open = || {
+            Desk::new(accounts_on(
+                Store::on(Box::new(machine.clone()), &keyring(), &Random::System, now()).unwrap(),
+            ))
+        };
+        let said = runtime.block_on(async {
+            let desk = open();
+            machine.burns_after(random.below(1500));
+            let (mut one, mut two) = (Vec::new(), Vec::new());
+            let (_, _) = tokio::join!(
+                live_until_dark(&desk, round, 0, &mut one),
+                live_until_dark(&desk, round, 1, &mut two)
+            );
+            one.append(&mut two);
+            one
+        });
+        machine.powers_up(&random);
+        deeds += said.len();
+        runtime.block_on(look_after(&open(), round, &said));
+    }
+    assert!(
+        deeds > LOSSES as usize,
+        "{deeds} deeds in {LOSSES} rounds are too few to say anything"
+    );
+}
+
+async fn live_until_dark(desk: &Desk, round: u32, lane: u32, said: &mut Vec<String>) {
+    for person in (lane..6).step_by(2) {
+        let lived = desk
+            .live(person, &email(round, person), |deed| said.push(format!("{person} {deed}")))
+            .await;
+        if lived.is_err() {
+            return;
+        }
     }
 }
