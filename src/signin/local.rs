@@ -97,9 +97,10 @@ impl Passwords {
         for number in 0..threads.max(1) {
             let waiting = Arc::clone(&waiting);
             let nobody = nobody.clone();
-            thread::Builder::new()
-                .name(format!("passwords-{number}"))
-                .spawn(move || serve(&waiting, &nobody))?;
+            thread::Builder::new().name(format!("passwords-{number}")).spawn(move || {
+                give_way();
+                serve(&waiting, &nobody);
+            })?;
         }
         Ok(Self { queue, random })
     }
@@ -142,6 +143,17 @@ impl Passwords {
         self.queue.try_send(work).map_err(|refused| match refused {
             TrySendError::Full(_) | TrySendError::Disconnected(_) => Busy,
         })
+    }
+}
+
+/// How much the hashing threads give way to those that forward requests (nice 0).
+const NICENESS: i32 = 10;
+
+/// Lowers the priority of the calling thread. On Linux "process" 0 of setpriority(2) is the calling thread; where that is refused, the
+/// thread is only as eager as the others. Elsewhere it would be the whole process, so nothing is done.
+fn give_way() {
+    if cfg!(target_os = "linux") {
+        let _ = rustix::process::setpriority_process(None, NICENESS);
     }
 }
 
@@ -329,6 +341,18 @@ mod tests {
         ] {
             assert_eq!(fitness(&secret(text), 12, &["ada", "lovelace"]), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn the_hashing_threads_give_way_and_no_other() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let theirs = thread::spawn(move || {
+            give_way();
+            priority()
+        });
+        assert_eq!(theirs.join().unwrap(), NICENESS.max(before));
+        assert_eq!(priority(), before);
     }
 
     #[tokio::test]
