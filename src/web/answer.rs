@@ -62,6 +62,12 @@ pub fn json(status: StatusCode, value: &Value) -> Answer {
     with_body(status, "application/json", value.to_string().into())
 }
 
+/// JSON that is written already.
+#[must_use]
+pub fn json_text(text: String) -> Answer {
+    with_body(StatusCode::OK, "application/json", text.into())
+}
+
 /// On from a GET: 302.
 #[must_use]
 pub fn found(to: &str) -> Answer {

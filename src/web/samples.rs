@@ -7,7 +7,7 @@ use askama::Template;
 use crate::base::time::Timestamp;
 use crate::model::token::TokenStyle;
 
-use super::console::users::{
+use super::console::view::{
     Choice, Choices, ConfirmPage, ConfirmRolePage, DELETE, DISABLE, FilterView, Made, MembershipRow, PagesView, RoleChange, TokenChip,
     UserPage, UserRow, UsersPage,
 };
@@ -105,6 +105,7 @@ impl Written {
             again: self.s("https://notebook.example/a?b=c"),
             request: "01jp4zc2w8q7h5".to_owned(),
             decision: Some("d-01jp4zc2w8".to_owned()),
+            signed_in: true,
             login: Some(self.s("sam.osei@northgate.example")),
             at: self.ago(19),
         }

@@ -148,7 +148,9 @@ pub struct Denial {
     pub request: String,
     /// The decision's id.
     pub decision: Option<String>,
-    /// Who is signed in.
+    /// Whether anybody is signed in.
+    pub signed_in: bool,
+    /// Who, if it is known here.
     pub login: Option<String>,
     /// When it happened.
     pub at: Moment,
@@ -161,6 +163,22 @@ pub struct Onward {
     pub to: String,
     /// The digest of the login cookie of the host that began.
     pub login: String,
+}
+
+impl Onward {
+    /// The same as the query of a link; empty if it goes nowhere in particular.
+    #[must_use]
+    pub fn query(&self) -> String {
+        if self.to.is_empty() {
+            return String::new();
+        }
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("rd", &self.to);
+        if !self.login.is_empty() {
+            query.append_pair("login", &self.login);
+        }
+        format!("?{}", query.finish())
+    }
 }
 
 /// The first letters of the first and last word of a name, in upper case.
@@ -212,6 +230,17 @@ pub fn device_icon(agent: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_to_go_on_to_travels_in_links_too() {
+        let onward = |to: &str, login: &str| Onward {
+            to: to.to_owned(),
+            login: login.to_owned(),
+        };
+        assert_eq!(onward("", "x").query(), "");
+        assert_eq!(onward("/a?b=c", "").query(), "?rd=%2Fa%3Fb%3Dc");
+        assert_eq!(onward("https://x/", "d_-").query(), "?rd=https%3A%2F%2Fx%2F&login=d_-");
+    }
 
     #[test]
     fn initials_are_the_first_and_the_last() {

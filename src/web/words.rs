@@ -1,6 +1,7 @@
 //! The messages of the pages that come with a code, in one place: the same words at the field, in the summary and in JSON.
 
 use crate::model::email::InvalidEmail;
+use crate::model::name::{InvalidPersonName, InvalidUsername};
 use crate::model::password::WeakPassword;
 use crate::model::token::{InvalidToken, TokenStyle};
 
@@ -54,6 +55,16 @@ pub fn locked(minutes: u64) -> String {
     }
 }
 
+/// Too many tries by somebody who is signed in, by how long they have to wait.
+#[must_use]
+pub fn wait(minutes: u64) -> String {
+    if minutes <= 1 {
+        "Too many tries. Wait a minute.".to_owned()
+    } else {
+        format!("Too many tries. Wait {minutes} minutes.")
+    }
+}
+
 /// The code and words for an e-mail address that is none.
 #[must_use]
 pub fn email(error: InvalidEmail) -> (&'static str, String) {
@@ -80,6 +91,25 @@ pub fn token(error: InvalidToken, style: TokenStyle) -> (&'static str, String) {
             "token_check",
             "One character is wrong. Compare it with the token you were given.".to_owned(),
         ),
+    }
+}
+
+/// The code and words for a username that is none.
+#[must_use]
+pub fn username(error: InvalidUsername) -> (&'static str, String) {
+    match error {
+        InvalidUsername::Empty => ("username_missing", "Enter a username".to_owned()),
+        InvalidUsername::TooLong => ("username_long", "Enter a username of 64 characters or fewer".to_owned()),
+        InvalidUsername::Characters => ("invalid_characters", "Invalid characters found".to_owned()),
+    }
+}
+
+/// The code and words for a given or family name that is none.
+#[must_use]
+pub fn person_name(error: InvalidPersonName) -> (&'static str, String) {
+    match error {
+        InvalidPersonName::TooLong => ("name_long", "Enter a name of 100 characters or fewer".to_owned()),
+        InvalidPersonName::Characters => ("invalid_characters", "Invalid characters found".to_owned()),
     }
 }
 

@@ -1,277 +1,314 @@
-//! The people: the list, one person's page, and what can be done to an account.
+//! The list of people: search, filters, pages, and "Add a new user".
 
-use askama::Template;
+use http::StatusCode;
 
+use crate::accounts::{AddOutcome, Filter, Listed, NewUser, Page, StatusFilter};
+use crate::base::time::Timestamp;
+use crate::model::id::UserId;
+use crate::model::name::RoleName;
+use crate::model::token::TokenKind;
+use crate::model::user::{User, UserStatus};
+use crate::policy::definitions::Scope;
+
+use super::super::answer;
+use super::super::cx::{Cx, Outcome, Stop};
 use super::super::form::Form;
+use super::super::pages::first_admin::{note_outcome, read_names};
 use super::super::relative::Moment;
-use super::super::view::{Frame, Me, SessionRow, Tag};
+use super::super::view::{BASE, Tag, initials};
+use super::user::listed;
+use super::view::{Choice, Choices, FilterView, Made, PagesView, RoleChange, TokenChip, UserRow, UsersPage};
 
-/// A token that waits to be used.
-#[derive(Clone, Debug)]
-pub struct TokenChip {
-    /// As it is shown to people.
-    pub text: String,
-    /// What it is, for a screen reader: `reset token of Sam Osei`.
-    pub what: String,
-    /// `Registration` or `Reset`.
-    pub kind: &'static str,
-    /// When it ends.
-    pub ends: Moment,
-    /// Whether too many wrong guesses locked it.
-    pub locked: bool,
-    /// How many guesses are left, in words.
-    pub tries: String,
+/// Where the list is, below `/.portcullis`.
+pub const HERE: &str = "/admin/users";
+const LINES: usize = 50;
+
+/// GET `/admin`: the first page of the console.
+pub async fn start(_: &mut Cx<'_>) -> Outcome {
+    Ok(answer::found(&format!("{BASE}{HERE}")))
 }
 
-/// A change of the instance-wide role that a click offers.
-#[derive(Clone, Debug)]
-pub struct RoleChange {
-    /// The role that it gives.
-    pub role: &'static str,
-    /// `an admin`, `a normal user`.
-    pub to: &'static str,
-    /// What the button says.
-    pub verb: &'static str,
+/// GET `/admin/users`.
+pub async fn show_list(cx: &mut Cx<'_>) -> Outcome {
+    let page = list_page(cx).await?;
+    Ok(cx.page(&page))
 }
 
-impl RoleChange {
-    /// What a click on somebody's role offers: the other one of the two.
-    #[must_use]
-    pub const fn from(is_admin: bool) -> Self {
-        if is_admin {
-            Self {
-                role: "user",
-                to: "a normal user",
-                verb: "Make a normal user",
-            }
-        } else {
-            Self {
-                role: "admin",
-                to: "an admin",
-                verb: "Make an admin",
-            }
+/// POST `/admin/users`: "Add a new user".
+pub async fn add(cx: &mut Cx<'_>) -> Outcome {
+    let by = cx.acting()?;
+    let now = cx.facts.now;
+    let names = read_names(&mut cx.form);
+    for (field, words) in [("given-name", "Enter a first name"), ("family-name", "Enter a last name")] {
+        if cx.form.trimmed(field).is_empty() {
+            cx.form.fail(field, "name_missing", words);
+        }
+    }
+    let Some(names) = names.filter(|_| !cx.form.failed()) else {
+        let page = list_page(cx).await?;
+        return Ok(cx.not_taken(StatusCode::UNPROCESSABLE_ENTITY, &page));
+    };
+    let new = NewUser {
+        email: names.email,
+        username: Some(names.username),
+        given_name: names.given,
+        family_name: names.family,
+        role: None,
+        team: None,
+        ip_pattern: None,
+        provider: None,
+        password: None,
+    };
+    match cx.app.accounts.add_user(new, &by, now).await? {
+        AddOutcome::Added(added) => Ok(answer::see_other(&format!("{BASE}{HERE}?added={}", added.user.id))),
+        outcome => {
+            note_outcome(&mut cx.form, &outcome);
+            let status = match outcome {
+                AddOutcome::NotAllowed => StatusCode::FORBIDDEN,
+                AddOutcome::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            let page = list_page(cx).await?;
+            Ok(cx.not_taken(status, &page))
         }
     }
 }
 
-/// A person in the list.
-#[derive(Clone, Debug)]
-pub struct UserRow {
-    /// Identifier.
-    pub id: String,
-    /// The address of the person's page.
-    pub href: String,
-    /// The name to show.
-    pub name: String,
-    /// Its initials.
-    pub initials: String,
-    /// E-mail address; empty if there is none.
-    pub email: String,
-    /// Username.
-    pub username: String,
-    /// `Admin` or `User`.
-    pub role: &'static str,
-    /// What a click on the role offers; none where it may not be changed.
-    pub change: Option<RoleChange>,
-    /// Whether it is the one who looks.
-    pub own: bool,
-    /// Where the account stands.
-    pub status: Tag,
-    /// Tokens that wait to be used.
-    pub tokens: Vec<TokenChip>,
-    /// The last sign-in.
-    pub seen: Option<Moment>,
+/// Whether somebody holds the role `admin`.
+pub fn is_admin(user: &User) -> bool {
+    user.roles.contains(&RoleName::admin())
 }
 
-/// One choice of a list of choices.
-#[derive(Clone, Debug)]
-pub struct Choice {
-    /// What is sent.
-    pub value: String,
-    /// What it says.
-    pub words: String,
-    /// Whether it is chosen now.
-    pub chosen: bool,
+/// A person as a line of the list.
+///
+/// # Errors
+/// 404 for who is not signed in.
+pub fn row(cx: &Cx<'_>, line: &Listed) -> Result<UserRow, Stop> {
+    let now = cx.facts.now;
+    let me = cx.person()?.identity().user;
+    let user = &line.user;
+    let name = user.display_name();
+    let own = user.id == me;
+    let reset = line.tokens.iter().any(|token| token.kind == TokenKind::Reset);
+    let status = match user.status {
+        UserStatus::Pending => Tag {
+            kind: "acc",
+            words: "Registration pending",
+        },
+        UserStatus::Active if reset => Tag {
+            kind: "warn",
+            words: "Reset requested",
+        },
+        UserStatus::Active => Tag {
+            kind: "ok",
+            words: "Active",
+        },
+        UserStatus::Disabled => Tag {
+            kind: "",
+            words: "Disabled",
+        },
+    };
+    let may_give = cx.may_give_admin();
+    let tokens = line
+        .tokens
+        .iter()
+        .map(|token| TokenChip {
+            text: token.text.clone(),
+            what: format!("{} token of {name}", token.kind),
+            kind: match token.kind {
+                TokenKind::Registration => "Registration",
+                TokenKind::Reset => "Reset",
+                TokenKind::Email => "E-mail",
+            },
+            ends: Moment::of(token.expires, now),
+            locked: token.tries_left == 0,
+            tries: match token.tries_left {
+                1 => "1 try left".to_owned(),
+                left => format!("{left} tries left"),
+            },
+        })
+        .collect();
+    Ok(UserRow {
+        id: user.id.to_string(),
+        href: format!("{BASE}{HERE}/{}", user.id),
+        initials: initials(&name),
+        email: user.email.as_ref().map(ToString::to_string).unwrap_or_default(),
+        username: user.username.to_string(),
+        role: if is_admin(user) { "Admin" } else { "User" },
+        change: (!own && may_give).then(|| RoleChange::from(is_admin(user))),
+        own,
+        status,
+        tokens,
+        seen: line.last_seen.map(|at| Moment::of(at, now)),
+        name,
+    })
 }
 
-/// A list of choices of the filter.
-#[derive(Clone, Debug)]
-pub struct Choices {
-    /// Its field.
-    pub name: &'static str,
-    /// What it says.
-    pub label: &'static str,
-    /// The choices.
-    pub options: Vec<Choice>,
+async fn list_page(cx: &Cx<'_>) -> Result<UsersPage, Stop> {
+    let by = cx.acting()?;
+    let now = cx.facts.now;
+    let filter = read_filter(&cx.query);
+    let place = match (cx.query.value("after"), cx.query.value("before")) {
+        ("", "") => Page::First,
+        ("", before) => Page::Before(before.to_owned()),
+        (after, _) => Page::After(after.to_owned()),
+    };
+    let found = cx.app.accounts.list_users(&filter, &place, LINES, &by, now).await?;
+    let rows = found.lines.iter().map(|line| row(cx, line)).collect::<Result<Vec<_>, _>>()?;
+    let made = match cx.query.value("added").parse::<UserId>() {
+        Ok(id) => made(listed(cx, id).await.ok(), now),
+        Err(_) => None,
+    };
+    let people = if found.all == 1 {
+        "1 person.".to_owned()
+    } else {
+        format!("{} people.", found.all)
+    };
+    Ok(UsersPage {
+        frame: cx.frame(),
+        me: cx.me(),
+        here: HERE,
+        form: cx.form.clone(),
+        summary: people,
+        filter: filter_view(cx, &filter),
+        pages: PagesView {
+            words: format!(
+                "{}–{} of {} users",
+                found.from,
+                found.from + rows.len().saturating_sub(1),
+                found.total
+            ),
+            previous: found.before.map(|cursor| page_address(&cx.query, "before", &cursor)),
+            next: found.after.map(|cursor| page_address(&cx.query, "after", &cursor)),
+        },
+        rows,
+        made,
+        done: match cx.query.value("done") {
+            "role" => Some("The role is changed. It counts from the next request.".to_owned()),
+            "deleted" => Some("The account is deleted.".to_owned()),
+            _ => None,
+        },
+    })
 }
 
-/// The search and the filters as they are set.
-#[derive(Clone, Debug, Default)]
-pub struct FilterView {
-    /// What is searched for.
-    pub q: String,
-    /// Team, role, status.
-    pub choices: Vec<Choices>,
+/// The person who was added just now, as long as their token waits to be used.
+fn made(line: Option<Listed>, now: Timestamp) -> Option<Made> {
+    let line = line?;
+    let token = line.tokens.iter().find(|token| token.kind == TokenKind::Registration)?;
+    Some(Made {
+        name: line.user.display_name(),
+        email: line.user.email.as_ref().map(ToString::to_string).unwrap_or_default(),
+        token: token.text.clone(),
+        ends: Moment::of(token.expires, now),
+    })
 }
 
-/// Previous and next.
-#[derive(Clone, Debug, Default)]
-pub struct PagesView {
-    /// What is shown of how much.
-    pub words: String,
-    /// The page before.
-    pub previous: Option<String>,
-    /// The page after.
-    pub next: Option<String>,
+fn read_filter(query: &Form) -> Filter {
+    Filter {
+        text: query.trimmed("q").to_owned(),
+        team: query.value("team").parse().ok(),
+        role: query.value("role").parse().ok(),
+        status: match query.value("status") {
+            "reset" => Some(StatusFilter::ResetAsked),
+            other => other.parse().ok().map(StatusFilter::Is),
+        },
+    }
 }
 
-/// A person who was added just now.
-#[derive(Clone, Debug)]
-pub struct Made {
-    /// The name to show.
-    pub name: String,
-    /// The address the token goes with.
-    pub email: String,
-    /// The registration token.
-    pub token: String,
-    /// When it ends.
-    pub ends: Moment,
+fn filter_view(cx: &Cx<'_>, filter: &Filter) -> FilterView {
+    let choice = |value: &str, words: &str, chosen: bool| Choice {
+        value: value.to_owned(),
+        words: words.to_owned(),
+        chosen,
+    };
+    let definitions = cx.live.policies.definitions();
+    let mut teams = vec![choice("", "All teams", filter.team.is_none())];
+    teams.extend(
+        definitions
+            .teams
+            .iter()
+            .map(|team| choice(team.name.as_str(), &team.title, filter.team.as_ref() == Some(&team.name))),
+    );
+    let role = filter.role.as_ref().map_or("", RoleName::as_str);
+    let mut roles = vec![
+        choice("", "Any role", role.is_empty()),
+        choice("admin", "Admin", role == "admin"),
+        choice("user", "User", role == "user"),
+    ];
+    roles.extend(
+        definitions
+            .roles
+            .iter()
+            .filter(|one| one.scope == Scope::Global && one.name != RoleName::admin() && one.name != RoleName::user())
+            .map(|one| choice(one.name.as_str(), &one.title, role == one.name.as_str())),
+    );
+    let is = |status| filter.status == Some(status);
+    let statuses = vec![
+        choice("", "Any status", filter.status.is_none()),
+        choice("active", "Active", is(StatusFilter::Is(UserStatus::Active))),
+        choice("pending", "Registration pending", is(StatusFilter::Is(UserStatus::Pending))),
+        choice("reset", "Reset requested", is(StatusFilter::ResetAsked)),
+        choice("disabled", "Disabled", is(StatusFilter::Is(UserStatus::Disabled))),
+    ];
+    FilterView {
+        q: filter.text.clone(),
+        choices: vec![
+            Choices {
+                name: "team",
+                label: "Team",
+                options: teams,
+            },
+            Choices {
+                name: "role",
+                label: "Role",
+                options: roles,
+            },
+            Choices {
+                name: "status",
+                label: "Status",
+                options: statuses,
+            },
+        ],
+    }
 }
 
-/// The list.
-#[derive(Template)]
-#[template(path = "console/users.html")]
-pub struct UsersPage {
-    /// The outside of the page.
-    pub frame: Frame,
-    /// Who looks.
-    pub me: Me,
-    /// Which page of the console this is.
-    pub here: &'static str,
-    /// "Add a new user": what was typed, and what is wrong with it.
-    pub form: Form,
-    /// How many there are, in a sentence.
-    pub summary: String,
-    /// Search and filters.
-    pub filter: FilterView,
-    /// The people.
-    pub rows: Vec<UserRow>,
-    /// Previous and next.
-    pub pages: PagesView,
-    /// The person who was added just now.
-    pub made: Option<Made>,
-    /// What was done just now.
-    pub done: Option<String>,
+/// The address of another page of the same search.
+fn page_address(query: &Form, direction: &str, cursor: &str) -> String {
+    let mut address = url::form_urlencoded::Serializer::new(String::new());
+    for name in ["q", "team", "role", "status"] {
+        if query.has(name) {
+            address.append_pair(name, query.value(name));
+        }
+    }
+    address.append_pair(direction, cursor);
+    format!("{BASE}{HERE}?{}", address.finish())
 }
 
-/// A membership on a person's page.
-#[derive(Clone, Debug)]
-pub struct MembershipRow {
-    /// The team's title.
-    pub team: String,
-    /// Titles of its roles.
-    pub roles: String,
-    /// Applications, with permissions in brackets.
-    pub applications: String,
-    /// Title of the IP pattern; empty if it was never given.
-    pub ip_pattern: String,
-    /// Title of the provider; empty if it was never given.
-    pub provider: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// One person.
-#[derive(Template)]
-#[template(path = "console/user.html")]
-pub struct UserPage {
-    /// The outside of the page.
-    pub frame: Frame,
-    /// Who looks.
-    pub me: Me,
-    /// Which page of the console this is.
-    pub here: &'static str,
-    /// What went wrong with what was asked for.
-    pub form: Form,
-    /// The person.
-    pub row: UserRow,
-    /// Whether the account is shut.
-    pub disabled: bool,
-    /// What they have in each team.
-    pub memberships: Vec<MembershipRow>,
-    /// Where they are signed in.
-    pub sessions: Vec<SessionRow>,
-    /// What the button that makes a token says.
-    pub new_token: &'static str,
-    /// Instance-wide roles besides the two built in.
-    pub other_roles: String,
-    /// How they sign in.
-    pub ways: String,
-    /// When the account was made.
-    pub created: Moment,
-    /// What was done just now.
-    pub done: Option<String>,
-}
+    #[test]
+    fn another_page_keeps_the_search() {
+        let query = Form::parse(b"q=ada+l&team=main&after=old&done=role").unwrap();
+        assert_eq!(
+            page_address(&query, "after", "new"),
+            "/.portcullis/admin/users?q=ada+l&team=main&after=new"
+        );
+    }
 
-/// The page that asks before a role is changed.
-#[derive(Template)]
-#[template(path = "console/confirm-role.html")]
-pub struct ConfirmRolePage {
-    /// The outside of the page.
-    pub frame: Frame,
-    /// Who looks.
-    pub me: Me,
-    /// Which page of the console this is.
-    pub here: &'static str,
-    /// What went wrong.
-    pub form: Form,
-    /// The person's identifier.
-    pub user: String,
-    /// The person's name.
-    pub name: String,
-    /// The change.
-    pub change: RoleChange,
-}
-
-/// Something that ends or removes an account.
-#[derive(Clone, Copy, Debug)]
-pub struct Deed {
-    /// The last part of its address.
-    pub path: &'static str,
-    /// What the button says.
-    pub verb: &'static str,
-    /// What it does.
-    pub words: &'static str,
-}
-
-/// Shutting an account.
-pub const DISABLE: Deed = Deed {
-    path: "disable",
-    verb: "Disable",
-    words: "Ends every session now and refuses sign-in by any method. Nothing is deleted; you can enable the account again.",
-};
-
-/// Removing an account.
-pub const DELETE: Deed = Deed {
-    path: "delete",
-    verb: "Delete",
-    words: "Ends every session and removes the account with its memberships and tokens. This cannot be undone.",
-};
-
-/// The page that asks before a deed.
-#[derive(Template)]
-#[template(path = "console/confirm.html")]
-pub struct ConfirmPage {
-    /// The outside of the page.
-    pub frame: Frame,
-    /// Who looks.
-    pub me: Me,
-    /// Which page of the console this is.
-    pub here: &'static str,
-    /// What went wrong.
-    pub form: Form,
-    /// The person's page.
-    pub href: String,
-    /// The person's name.
-    pub name: String,
-    /// What is to be done.
-    pub deed: Deed,
+    #[test]
+    fn a_filter_of_unknown_words_is_none() {
+        let filter = read_filter(&Form::parse(b"q=+x+&team=A+B&role=%00&status=lost").unwrap());
+        assert_eq!(
+            filter,
+            Filter {
+                text: "x".to_owned(),
+                ..Filter::default()
+            }
+        );
+        let filter = read_filter(&Form::parse(b"team=main&role=admin&status=reset").unwrap());
+        assert_eq!(filter.status, Some(StatusFilter::ResetAsked));
+        assert!(filter.team.is_some() && filter.role.is_some());
+    }
 }
