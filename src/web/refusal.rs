@@ -35,7 +35,7 @@ pub struct Scene<'a> {
     pub now: Timestamp,
 }
 
-/// The answer to a request that the gateway refused. The caller adds the request's id.
+/// The answer to a request that the gateway refused, with the request's id.
 #[must_use]
 pub fn answer(live: &Live, refusal: &Refusal, now: Timestamp) -> Answer {
     let scene = Scene {
@@ -46,7 +46,11 @@ pub fn answer(live: &Live, refusal: &Refusal, now: Timestamp) -> Answer {
         now,
     };
     let title = refusal.application.as_ref().map(|application| application.title.to_string());
-    scene.draw(&refusal.kind, title)
+    let mut answer = scene.draw(&refusal.kind, title);
+    if let Ok(id) = scene.request().parse() {
+        answer.headers_mut().insert(answer::X_REQUEST_ID, id);
+    }
+    answer::for_method(&refusal.asked.method, answer)
 }
 
 /// Somebody who is who they say, and may not come in from where they are or in this way. No session was opened.

@@ -55,6 +55,7 @@ pub async fn add(cx: &mut Cx<'_>) -> Outcome {
         family_name: names.family,
         role: None,
         team: None,
+        team_role: None,
         ip_pattern: None,
         provider: None,
         password: None,

@@ -68,6 +68,7 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
         family_name: names.family,
         role: None,
         team: None,
+        team_role: None,
         ip_pattern: None,
         provider: None,
         password: Some(password),

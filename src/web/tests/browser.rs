@@ -146,6 +146,7 @@ impl House {
             family_name: family.parse().unwrap(),
             role: None,
             team: None,
+            team_role: None,
             ip_pattern: pattern.map(|name| name.parse().unwrap()),
             provider: None,
             password: Some(Password::new(GOOD.to_owned())),
