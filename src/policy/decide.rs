@@ -8,20 +8,23 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::model::principal::{Identity, Principal, Service};
+use crate::model::principal::{Identity, Principal};
 use crate::model::role::SignInMethod;
 
 use super::addresses::AddressClass;
-use super::application::{Application, BodyLimit, Effect, MfaRule, Rule, Unlisted, names_method};
-use super::compile::{CompiledApplication, CompiledGuard, PolicySet, speaking};
-use super::decision::{Decision, Reason, Terms, Verdict};
+use super::application::{Application, Effect, MfaRule, Rule, Unlisted, names_method};
+use super::compile::speaking;
+use super::decision::{Decision, Reason, Verdict};
 use super::definitions::{IpPattern, Limit};
 use super::explain::Step;
 use super::facts::{House, PathFlaw, Reading, RequestFacts};
 use super::headers::{self, Asker, Told};
-use super::require::{Presence, Requirement, Scene, Subject, Traits};
-use super::subject::{Held, Looked, Memo, look, look_at_service, presence, service_presence};
+use super::need::{Need, terms};
+use super::require::{Presence, Scene, Subject, Traits};
+use super::set::{CompiledApplication, CompiledGuard, PolicySet};
+use super::subject::{Held, Looked, Memo, look};
 use super::table::{Bits, Id};
+use super::who::{Refused, Who, judge_who};
 
 /// Decides one request.
 ///
@@ -152,16 +155,6 @@ struct Walk<'p, 'r> {
     class: AddressClass,
     inside: &'p Bits<IpPattern>,
 }
-
-/// Somebody, with what they hold.
-struct Who<'r> {
-    held: Arc<Held>,
-    presence: Presence,
-    asker: Asker<'r>,
-}
-
-/// An answer before the application was reached.
-type Refused<'p> = (Verdict, Reason<'p>);
 
 impl<'p> Walk<'p, '_> {
     fn decide<R: Record<'p>>(&self, reading: Reading<'_>, record: &mut R) -> Decision<'p> {
@@ -489,72 +482,6 @@ fn bare((verdict, reason): Refused<'_>) -> Stopped<'_> {
     (verdict, reason, None)
 }
 
-/// Everything that must hold, to be asked of the person as they came and as they might come.
-pub(super) struct Need<'p> {
-    pub(super) application: &'p Requirement,
-    pub(super) rules: Vec<&'p Requirement>,
-    pub(super) mfa: bool,
-    pub(super) max_age: Option<Duration>,
-}
-
-impl Need<'_> {
-    fn first_unmet<'p>(&self, policies: &'p PolicySet, scene: &Scene<'_>) -> Option<Reason<'p>> {
-        let of_rules = || {
-            // Which of several tied rules is told about must not hang on their order.
-            let unmet = self.rules.iter().filter_map(|rule| rule.first_unmet(scene));
-            unmet.min_by_key(|clause| clause.rank())
-        };
-        if let Some(clause) = self.application.first_unmet(scene).or_else(of_rules) {
-            return Some(clause.reason(policies, scene));
-        }
-        if self.mfa && !mfa_shown(scene) {
-            return Some(Reason::MfaNeeded);
-        }
-        self.max_age
-            .filter(|max_age| !is_young(scene, *max_age))
-            .map(|max_age| Reason::SessionTooOld { max_age })
-    }
-}
-
-pub(super) fn mfa_shown(scene: &Scene<'_>) -> bool {
-    scene.subject.is_some_and(|subject| subject.presence.mfa)
-}
-
-pub(super) fn is_young(scene: &Scene<'_>, max_age: Duration) -> bool {
-    scene
-        .subject
-        .and_then(|subject| subject.presence.at)
-        .is_some_and(|at| scene.now.since(at) < max_age)
-}
-
-/// How to carry the request: what the rules say, else what the application says; of several the stricter.
-fn terms<'p>(application: &Application, rules: impl Iterator<Item = &'p Rule>) -> Terms {
-    let own = Terms {
-        timeouts: application.timeouts,
-        max_body: application.max_body,
-        websocket: application.websocket,
-    };
-    rules
-        .map(|rule| Terms {
-            timeouts: rule.timeouts.unwrap_or(own.timeouts),
-            max_body: rule.max_body.unwrap_or(own.max_body),
-            websocket: rule.websocket.unwrap_or(own.websocket),
-        })
-        .reduce(Terms::stricter)
-        .unwrap_or(own)
-}
-
-impl Terms {
-    /// The stricter of each.
-    fn stricter(self, other: Self) -> Self {
-        Self {
-            timeouts: self.timeouts.shorter(&other.timeouts),
-            max_body: BodyLimit::smaller(self.max_body, other.max_body),
-            websocket: self.websocket && other.websocket,
-        }
-    }
-}
-
 impl<'p> Decision<'p> {
     fn without_application(verdict: Verdict, reason: Reason<'p>) -> Self {
         Self {
@@ -593,101 +520,6 @@ impl<'p> Decision<'p> {
         }
         kept
     }
-}
-
-impl Who<'_> {
-    const fn is_service(&self) -> bool {
-        matches!(self.asker, Asker::Service(..))
-    }
-}
-
-/// The steps *who* to *F*, which applications and our own pages share.
-fn judge_who<'p, 'r, R: Record<'p>>(
-    policies: &'p PolicySet,
-    principal: &'r Principal,
-    facts: &RequestFacts,
-    memo: &Memo,
-    class: AddressClass,
-    record: &mut R,
-) -> Result<Who<'r>, Refused<'p>> {
-    record.step(|| Step::session(policies, principal, facts));
-    match principal {
-        Principal::Anonymous => Err((Verdict::SignIn, Reason::NoSession)),
-        Principal::Service(service) => judge_service(policies, service, facts, class),
-        Principal::User(identity) => judge_person(policies, identity, facts, memo, class, record),
-    }
-}
-
-fn judge_service<'p, 'r>(
-    policies: &'p PolicySet,
-    service: &'r Service,
-    facts: &RequestFacts,
-    class: AddressClass,
-) -> Result<Who<'r>, Refused<'p>> {
-    let inside = policies.addresses.patterns(class);
-    let compiled = policies
-        .names
-        .services
-        .find(service.name.as_str())
-        .and_then(|id| policies.services.get(id.index()));
-    // A service that policy no longer names is nobody's.
-    let (Some(written), Some(compiled)) = (policies.service(&service.name), compiled) else {
-        return Err((Verdict::Deny, Reason::Account));
-    };
-    if !compiled.patterns.intersects(inside) {
-        return Err((Verdict::Deny, Reason::IpService(service.name.clone())));
-    }
-    let expired = written.expires.is_some_and(|expires| facts.now >= expires) || facts.now >= service.made.after(written.max_ttl);
-    if expired {
-        return Err((Verdict::Deny, Reason::Account));
-    }
-    let presence = service_presence();
-    let held = look_at_service(policies, service, presence, inside, facts.now).ok_or((Verdict::Deny, Reason::Account))?;
-    Ok(Who {
-        held,
-        presence,
-        asker: Asker::Service(service),
-    })
-}
-
-fn judge_person<'p, 'r, R: Record<'p>>(
-    policies: &'p PolicySet,
-    identity: &'r Identity,
-    facts: &RequestFacts,
-    memo: &Memo,
-    class: AddressClass,
-    record: &mut R,
-) -> Result<Who<'r>, Refused<'p>> {
-    if !identity.is_active() {
-        return Err((Verdict::Deny, Reason::Account));
-    }
-    let looked = memo.look(policies, identity, class, facts.now);
-    record.maybe(|| Step::memberships(policies, identity, &looked, facts));
-    match looked {
-        Looked::Holds(held) => Ok(Who {
-            held,
-            presence: presence(policies, &identity.signed_in),
-            asker: Asker::Person(identity),
-        }),
-        Looked::WrongMethod(providers) => Err((
-            Verdict::SignIn,
-            Reason::Method {
-                accepted: policies.methods_of(&providers),
-            },
-        )),
-        Looked::ShutOut(patterns) => Err((Verdict::Deny, Reason::IpUser(patterns))),
-    }
-}
-
-/// The same steps for [`super::house`].
-pub(super) fn judge_for_house<'p>(
-    policies: &'p PolicySet,
-    principal: &Principal,
-    facts: &RequestFacts,
-    memo: &Memo,
-) -> Result<(Arc<Held>, Presence), Refused<'p>> {
-    let class = policies.addresses.class(facts.client_ip);
-    judge_who(policies, principal, facts, memo, class, &mut Silent).map(|who| (who.held, who.presence))
 }
 
 #[cfg(test)]

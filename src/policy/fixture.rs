@@ -17,11 +17,11 @@ use crate::model::role::{Permission, Power, SignInMethod};
 use crate::model::user::UserStatus;
 
 use super::application::{Application, Effect, Guard, PermissionDefinition, PlacedPattern, Rule};
-use super::compile::PolicySet;
 use super::condition::{Condition, GroupMatch};
 use super::definitions::{Definitions, Grant, IpPattern, Jit, Provider, ProviderKind, Role, Scope, Service, Team, Window};
 use super::facts::RequestFacts;
 use super::place::Place;
+use super::set::PolicySet;
 
 /// Monday, 2026-03-02, noon in UTC.
 pub(super) fn now() -> Timestamp {

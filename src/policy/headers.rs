@@ -1,8 +1,7 @@
 //! What an application is told of whoever asks: presets, templates, choices, and the budget for all of it.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::{Arc, PoisonError};
 
 use base64::Engine;
@@ -14,51 +13,15 @@ use crate::model::role::words;
 use crate::model::team::Level;
 
 use super::application::{Application, Holder};
-use super::compile::PolicySet;
+use super::set::PolicySet;
 use super::subject::Held;
 use super::table::Id;
 
-words!(
-    /// Names that a kind of application expects its user under.
-    Preset {
-        /// None: only `X-Portcullis-*`.
-        None = "none",
-        /// Grafana's proxy authentication.
-        Grafana = "grafana",
-        /// Gitea's reverse-proxy authentication.
-        Gitea = "gitea",
-        /// The same for Forgejo.
-        Forgejo = "forgejo",
-        /// Jenkins' reverse-proxy plugin.
-        Jenkins = "jenkins",
-        /// SonarQube's header authentication.
-        Sonarqube = "sonarqube",
-        /// NetBox.
-        Netbox = "netbox",
-        /// Nautobot.
-        Nautobot = "nautobot",
-        /// OpenSearch Dashboards.
-        OpensearchDashboards = "opensearch-dashboards",
-        /// `Remote-User` and its family.
-        RemoteUser = "remote-user",
-        /// What oauth2-proxy sends.
-        Oauth2Proxy = "oauth2-proxy",
-        /// Apache Guacamole.
-        Guacamole = "guacamole",
-        /// JupyterHub's remote-user authenticator.
-        JupyterhubRemoteUser = "jupyterhub-remote-user",
-        /// RStudio Server.
-        Rstudio = "rstudio",
-        /// Open WebUI.
-        OpenWebui = "open-webui",
-        /// Home Assistant's header-auth add-on.
-        HomeAssistant = "home-assistant",
-        /// Applications that read an environment variable a local web server sets.
-        WsgiEnv = "wsgi-env",
-        /// `Authorization: Basic user:-`
-        Basic = "basic",
-    }
-);
+mod preset;
+mod template;
+
+pub use preset::Preset;
+pub use template::{InvalidTemplate, Template, TemplatePiece, Variable};
 
 words!(
     /// What becomes of characters beyond visible ASCII in a value.
@@ -71,115 +34,6 @@ words!(
         AsciiOrDeny = "ascii-or-deny",
     }
 );
-
-words!(
-    /// What a template can name.
-    Variable {
-        /// Stable identifier.
-        UserId = "user.id",
-        /// Username.
-        UserLogin = "user.login",
-        /// Verified address.
-        UserEmail = "user.email",
-        /// Name to show.
-        UserName = "user.name",
-        /// Roles held.
-        Roles = "roles",
-        /// Teams that count.
-        Teams = "teams",
-        /// Permissions of this application.
-        Permissions = "permissions",
-        /// The team that gives this application, if it is one.
-        Team = "team",
-        /// The client's address.
-        Ip = "ip",
-        /// The application's name.
-        App = "app",
-        /// The session's identifier.
-        Sid = "sid",
-    }
-);
-
-/// A piece of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplatePiece {
-    /// As it stands.
-    Text(String),
-    /// Filled in.
-    Variable(Variable),
-}
-
-/// Text with variables in braces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Template(pub(super) Vec<TemplatePiece>);
-
-/// Why a text is no template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidTemplate {
-    /// A variable that does not exist.
-    #[error("there is no variable `{{{name}}}`")]
-    Unknown {
-        /// As written.
-        name: String,
-    },
-    /// A `{` without its `}`, or the other way round.
-    #[error("`{{` and `}}` enclose the name of a variable")]
-    Unbalanced,
-    /// Something that no header value may hold.
-    #[error("a header value is visible ASCII and blanks")]
-    Characters,
-}
-
-impl Template {
-    /// The variables it names.
-    pub fn variables(&self) -> impl Iterator<Item = Variable> + '_ {
-        self.0.iter().filter_map(|piece| match piece {
-            TemplatePiece::Variable(variable) => Some(*variable),
-            TemplatePiece::Text(_) => None,
-        })
-    }
-}
-
-impl FromStr for Template {
-    type Err = InvalidTemplate;
-
-    fn from_str(text: &str) -> Result<Self, InvalidTemplate> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            pieces.push(TemplatePiece::Text(before.to_owned()));
-            let (name, after) = after.split_once('}').ok_or(InvalidTemplate::Unbalanced)?;
-            let variable = name.parse().map_err(|_| InvalidTemplate::Unknown { name: name.to_owned() })?;
-            pieces.push(TemplatePiece::Variable(variable));
-            rest = after;
-        }
-        pieces.push(TemplatePiece::Text(rest.to_owned()));
-        pieces.retain(|piece| !matches!(piece, TemplatePiece::Text(text) if text.is_empty()));
-        for piece in &pieces {
-            if let TemplatePiece::Text(text) = piece {
-                if text.contains('}') {
-                    return Err(InvalidTemplate::Unbalanced);
-                }
-                if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-                    return Err(InvalidTemplate::Characters);
-                }
-            }
-        }
-        Ok(Self(pieces))
-    }
-}
-
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for piece in &self.0 {
-            match piece {
-                TemplatePiece::Text(text) => f.write_str(text)?,
-                TemplatePiece::Variable(variable) => write!(f, "{{{variable}}}")?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The identity headers of one answer, measured against the budget. The gateway adds the decision's own header and the assertion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -246,72 +100,6 @@ const OURS: &[(&str, Content)] = &[
     ("x-portcullis-projects", Content::Projects),
     ("x-portcullis-app", Content::Variable(Variable::App)),
 ];
-
-impl Preset {
-    /// The names of the preset and what each carries.
-    fn names(self) -> &'static [(&'static str, Content)] {
-        const LOGIN: Content = Content::Variable(Variable::UserLogin);
-        const EMAIL: Content = Content::Variable(Variable::UserEmail);
-        const NAME: Content = Content::Variable(Variable::UserName);
-        const ROLES: Content = Content::Variable(Variable::Roles);
-        match self {
-            Self::None => &[],
-            Self::Grafana => &[
-                ("x-webauth-user", LOGIN),
-                ("x-webauth-email", EMAIL),
-                ("x-webauth-name", NAME),
-                ("x-webauth-groups", ROLES),
-            ],
-            Self::Gitea | Self::Forgejo => &[("x-webauth-user", LOGIN), ("x-webauth-email", EMAIL), ("x-webauth-fullname", NAME)],
-            Self::Jenkins => &[
-                ("x-forwarded-user", LOGIN),
-                ("x-forwarded-mail", EMAIL),
-                ("x-forwarded-displayname", NAME),
-                ("x-forwarded-groups", ROLES),
-            ],
-            Self::Sonarqube => &[
-                ("x-forwarded-login", LOGIN),
-                ("x-forwarded-email", EMAIL),
-                ("x-forwarded-name", NAME),
-                ("x-forwarded-groups", ROLES),
-            ],
-            Self::Netbox | Self::Nautobot => &[("remote-user", LOGIN), ("remote-user-email", EMAIL), ("remote-user-group", ROLES)],
-            Self::OpensearchDashboards => &[("x-proxy-user", LOGIN), ("x-proxy-roles", ROLES)],
-            Self::RemoteUser => &[
-                ("remote-user", LOGIN),
-                ("remote-email", EMAIL),
-                ("remote-name", NAME),
-                ("remote-groups", ROLES),
-            ],
-            Self::Oauth2Proxy => &[
-                ("x-forwarded-user", LOGIN),
-                ("x-forwarded-email", EMAIL),
-                ("x-forwarded-preferred-username", LOGIN),
-                ("x-forwarded-groups", ROLES),
-            ],
-            Self::Guacamole | Self::JupyterhubRemoteUser => &[("remote_user", LOGIN)],
-            Self::Rstudio => &[("x-rstudio-username", LOGIN)],
-            Self::OpenWebui => &[("x-forwarded-email", EMAIL), ("x-forwarded-name", NAME)],
-            Self::HomeAssistant => &[("x-forwarded-preferred-username", LOGIN)],
-            Self::WsgiEnv => &[("remote-user", LOGIN)],
-            Self::Basic => &[("authorization", Content::Basic)],
-        }
-    }
-
-    /// The header names an application with this preset trusts.
-    pub fn header_names(self) -> impl Iterator<Item = HeaderName> {
-        self.names().iter().map(|(name, _)| HeaderName::from_static(name))
-    }
-
-    /// What parts the entries of a list.
-    #[must_use]
-    pub const fn separator(self) -> &'static str {
-        match self {
-            Self::Jenkins | Self::Netbox | Self::Nautobot => "|",
-            _ => ",",
-        }
-    }
-}
 
 /// Every identity header an application may be sent, by name: ours, its preset's, `headers.set` and `headers.choose`.
 ///

@@ -7,12 +7,12 @@ use crate::model::principal::{Identity, Principal};
 use crate::model::role::{Power, SignInMethod};
 
 use super::application::MfaRule;
-use super::compile::PolicySet;
-use super::decide::judge_for_house;
 use super::decision::{Reason, Verdict};
 use super::facts::RequestFacts;
 use super::require::Presence;
+use super::set::PolicySet;
 use super::subject::{Held, Looked, Memo, look};
+use super::who::judge_for_house;
 
 /// How somebody stands in our own house, from this address, now.
 #[derive(Clone, Debug)]

@@ -16,25 +16,31 @@ pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod headers;
+mod held;
 pub mod house;
 #[cfg(test)]
 mod laws;
 pub mod load;
 mod merge;
+mod need;
 mod parse;
+mod path;
 pub mod pattern;
 pub mod place;
 pub mod protected;
 mod require;
 mod resolve;
 mod selftest;
+mod set;
 pub mod subject;
 mod table;
 mod trie;
+mod upstream;
+mod who;
+mod window;
 
 pub use analyse::{NamesInUse, Reach, administrators, could_administer, orphans, unused};
 pub use application::Application;
-pub use compile::PolicySet;
 pub use condition::Condition;
 pub use decide::{decide, decide_remembering};
 pub use decision::{Decision, Reason, Verdict};
@@ -45,4 +51,5 @@ pub use load::{Checked, Context, TEST_FAILED, check, load, wanted};
 pub use place::Place;
 pub use require::UnknownName;
 pub use selftest::TestOutcome;
+pub use set::PolicySet;
 pub use subject::{Held, Memo};

@@ -6,9 +6,9 @@ use crate::base::time::Timestamp;
 use crate::model::role::SignInMethod;
 
 use super::application::Application;
-use super::compile::PolicySet;
 use super::decision::Reason;
 use super::definitions::{IpPattern, Provider, Role, Service, Team, Window};
+use super::set::PolicySet;
 use super::table::{Bits, Id};
 
 /// Stands for a [`super::condition::PersonMatch`] that some condition names.

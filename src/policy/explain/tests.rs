@@ -4,6 +4,7 @@ use super::*;
 use crate::base::diagnostic::Location;
 use crate::policy::definitions::Definitions;
 use crate::policy::fixture::*;
+use crate::policy::place::Place;
 
 fn place(line: usize) -> Place {
     Place {

@@ -2,6 +2,7 @@ use http::Method;
 
 use super::*;
 use crate::model::principal::Principal;
+use crate::model::role::{Power, SignInMethod};
 use crate::policy::condition::{Condition, GroupMatch};
 use crate::policy::decide::decide;
 use crate::policy::decision::Verdict;
