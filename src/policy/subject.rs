@@ -429,15 +429,13 @@ impl<'p> Builder<'p> {
                 }
                 held.insert(role);
                 open.extend(compiled.includes.iter());
-                if self.traits.service.is_none() {
-                    match team {
-                        None => powers.everywhere.extend(written.admin.iter().copied()),
-                        Some(team) => powers
-                            .in_team
-                            .entry(team.name.clone())
-                            .or_default()
-                            .extend(written.admin.iter().copied()),
-                    }
+                match team {
+                    None => powers.everywhere.extend(written.admin.iter().copied()),
+                    Some(team) => powers
+                        .in_team
+                        .entry(team.name.clone())
+                        .or_default()
+                        .extend(written.admin.iter().copied()),
                 }
             }
             if let Some(team) = team {
