@@ -2,8 +2,10 @@
 
 mod address;
 mod environment;
+mod grammar;
 mod parse;
 mod settings;
+mod tables;
 
 pub use crate::base::sources::{NamedFile, PolicyTexts, SourceText, Sources, Wanted};
 

@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use crate::base::diagnostic::{Diagnostic, Span};
 use crate::base::document::{self, At, Table};
-use crate::base::grammar::{self, Flaw, Rate};
+use crate::base::grammar::Flaw;
 use crate::base::reader::{Problems, Reader};
 use crate::base::secret::{Hashed, Secret};
 use crate::base::sources::{NamedFile, SourceText, Sources, Wanted};
-use crate::base::time::{DAY, HOUR, MINUTE};
-use crate::model::ip_pattern::{AddressRange, AddressSet, InvalidRange};
+use crate::base::time::{DAY, MINUTE};
+use crate::model::ip_pattern::AddressSet;
 use crate::model::name::ApplicationName;
 
-use super::address::{ListenAddress, PublicUrl};
+use super::address::ListenAddress;
 use super::environment;
+use super::grammar::{loopback, mail_url, network, page_url, peer_name};
 use super::settings::{
-    Assertion, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder, SessionBounds, Settings, SigningAlgorithm,
-    Site, SiteFile, StoreKind, StoreSettings, Tls,
+    DecisionLog, Dialect, Keys, Listen, LoggedPath, Mail, Peer, PolicyFolder, Settings, Site, SiteFile, StoreKind, StoreSettings, Tls,
 };
+use super::tables::{assertion, limits, listen, server, session, span};
 
 /// Makes settings of the sources, with the warnings found.
 ///
@@ -97,8 +98,16 @@ impl Parser<'_> {
         let tls = self.tls(&mut top, &listen);
         let trusted_proxies = self.trusted_proxies(&mut top);
         self.plain_listener(table, &listen, &trusted_proxies);
-        let peers: Vec<Peer> = top.tables("peer").into_iter().filter_map(|peer| self.peer(peer)).collect();
-        self.peer_names(&peers);
+        let mut peers: Vec<Peer> = Vec::new();
+        for written in top.tables("peer") {
+            let place = written.place().clone();
+            let Some(peer) = self.peer(written) else { continue };
+            if peers.iter().any(|other| other.name == peer.name) {
+                self.problems
+                    .push(Diagnostic::error("E110", format!("two peers are called `{}`", peer.name)).at(place));
+            }
+            peers.push(peer);
+        }
         let policy = self.policy(&mut top);
         let store = self.store(&mut top);
         let keys = self.keys(&mut top);
@@ -318,15 +327,6 @@ impl Parser<'_> {
         })
     }
 
-    fn peer_names(&self, peers: &[Peer]) {
-        for (place, peer) in peers.iter().enumerate() {
-            if peers.iter().take(place).any(|other| other.name == peer.name) {
-                self.problems
-                    .push(Diagnostic::error("E110", format!("two peers are called `{}`", peer.name)));
-            }
-        }
-    }
-
     fn policy(&self, top: &mut Reader<'_>) -> PolicyFolder {
         let mut policy = top.table("policy");
         let mut read = |key| {
@@ -498,208 +498,6 @@ fn shown(root: &Path) -> String {
         "the working folder".to_owned()
     } else {
         root.display().to_string()
-    }
-}
-
-fn server(top: &mut Reader<'_>) -> (Option<PublicUrl>, Option<std::num::NonZeroUsize>) {
-    let Some(mut server) = top.table("server") else {
-        top.need("server", "set server.public_url, such as \"https://sso.example.org\"");
-        return (None, None);
-    };
-    server.need("public_url", "such as \"https://sso.example.org\"");
-    let public_url = server.parsed("public_url", PublicUrl::parse);
-    let threads = server.integer("threads", 1..=1024);
-    server.finish();
-    let threads = threads
-        .and_then(|threads| usize::try_from(threads.value).ok())
-        .and_then(std::num::NonZeroUsize::new);
-    (public_url.map(|url| url.value), threads)
-}
-
-fn listen(top: &mut Reader<'_>) -> Listen {
-    let tcp = |port: u16| vec![ListenAddress::Tcp(std::net::SocketAddr::from(([127, 0, 0, 1], port)))];
-    let mut listen = Listen {
-        http: tcp(4180),
-        https: Vec::new(),
-        authz: Vec::new(),
-        grpc: Vec::new(),
-        fastcgi: Vec::new(),
-        management: tcp(4190),
-        allow_plain: false,
-    };
-    let Some(mut written) = top.table("listen") else {
-        return listen;
-    };
-    for (key, place) in [
-        ("http", &mut listen.http),
-        ("https", &mut listen.https),
-        ("authz", &mut listen.authz),
-        ("grpc", &mut listen.grpc),
-        ("fastcgi", &mut listen.fastcgi),
-        ("management", &mut listen.management),
-    ] {
-        if let Some(addresses) = written.one_or_more(key, ListenAddress::parse) {
-            *place = values(addresses);
-        }
-    }
-    listen.allow_plain = written.boolean("allow_plain").is_some_and(|yes| yes.value);
-    written.finish();
-    listen
-}
-
-fn values<T>(list: At<Vec<At<T>>>) -> Vec<T> {
-    list.value.into_iter().map(|entry| entry.value).collect()
-}
-
-fn limits(top: &mut Reader<'_>) -> Limits {
-    let mut limits = Limits {
-        head_time: Duration::from_secs(10),
-        body_stall: Duration::from_secs(30),
-        idle: Duration::from_secs(75),
-        connections: 20_000,
-        connections_per_address: 1024,
-        head_bytes: 32 * 1024,
-        head_fields: 100,
-        target_bytes: 16 * 1024,
-        h2_streams: 100,
-        forms: Rate { count: 300, per: MINUTE },
-        saml: Rate { count: 60, per: MINUTE },
-    };
-    let Some(mut written) = top.table("limits") else {
-        return limits;
-    };
-    let second = Duration::from_millis(100);
-    limits.head_time = span(&mut written, "head_time", limits.head_time, second, 5 * MINUTE);
-    limits.body_stall = span(&mut written, "body_stall", limits.body_stall, second, HOUR);
-    limits.idle = span(&mut written, "idle", limits.idle, second, HOUR);
-    limits.connections = count(&mut written, "connections", limits.connections, 1, 10_000_000);
-    limits.connections_per_address = count(
-        &mut written,
-        "connections_per_address",
-        limits.connections_per_address,
-        1,
-        10_000_000,
-    );
-    limits.head_bytes = bytes(&mut written, "head_bytes", limits.head_bytes, 4096, 1 << 20);
-    limits.head_fields = count(&mut written, "head_fields", limits.head_fields, 10, 1000);
-    limits.target_bytes = bytes(&mut written, "target_bytes", limits.target_bytes, 256, 64 * 1024);
-    limits.h2_streams = u32::try_from(count(&mut written, "h2_streams", 100, 1, 10_000)).unwrap_or(100);
-    if let Some(rate) = written.parsed("forms", grammar::rate) {
-        limits.forms = rate.value;
-    }
-    if let Some(rate) = written.parsed("saml", grammar::rate) {
-        limits.saml = rate.value;
-    }
-    written.finish();
-    limits
-}
-
-fn session(top: &mut Reader<'_>) -> SessionBounds {
-    let mut bounds = SessionBounds {
-        absolute: DAY,
-        idle: 2 * HOUR,
-    };
-    if let Some(mut written) = top.table("session") {
-        bounds.absolute = span(&mut written, "absolute", bounds.absolute, Duration::from_secs(1), 365 * DAY);
-        bounds.idle = span(&mut written, "idle", bounds.idle, Duration::from_secs(1), 365 * DAY);
-        written.finish();
-    }
-    bounds
-}
-
-fn assertion(top: &mut Reader<'_>) -> Assertion {
-    let mut assertion = Assertion {
-        algorithm: SigningAlgorithm::Es256,
-        ttl: 5 * MINUTE,
-        rotate: 30 * DAY,
-        publish_ahead: DAY,
-    };
-    if let Some(mut written) = top.table("assertion") {
-        if let Some(word) = written.word("alg", &[("ES256", SigningAlgorithm::Es256), ("EdDSA", SigningAlgorithm::EdDsa)]) {
-            assertion.algorithm = word.value;
-        }
-        assertion.ttl = span(&mut written, "ttl", assertion.ttl, Duration::from_secs(1), 15 * MINUTE);
-        assertion.rotate = span(&mut written, "rotate", assertion.rotate, MINUTE, 3650 * DAY);
-        assertion.publish_ahead = span(&mut written, "publish_ahead", assertion.publish_ahead, Duration::ZERO, 365 * DAY);
-        written.finish();
-    }
-    assertion
-}
-
-fn span(reader: &mut Reader<'_>, key: &'static str, default: Duration, least: Duration, most: Duration) -> Duration {
-    reader
-        .parsed(key, |text| {
-            let span = grammar::duration(text)?;
-            if span < least || span > most {
-                return Err(Flaw::range(format!(
-                    "`{key}` must be between {} and {}",
-                    grammar::show_duration(least),
-                    grammar::show_duration(most)
-                )));
-            }
-            Ok(span)
-        })
-        .map_or(default, |span| span.value)
-}
-
-fn count(reader: &mut Reader<'_>, key: &'static str, default: usize, least: i64, most: i64) -> usize {
-    reader
-        .integer(key, least..=most)
-        .and_then(|number| usize::try_from(number.value).ok())
-        .unwrap_or(default)
-}
-
-fn bytes(reader: &mut Reader<'_>, key: &'static str, default: usize, least: u64, most: u64) -> usize {
-    reader
-        .parsed(key, |text| {
-            let size = grammar::size(text)?;
-            if size < least || size > most {
-                return Err(Flaw::range(format!("`{key}` must be between {least} and {most} bytes")));
-            }
-            Ok(usize::try_from(size).unwrap_or(default))
-        })
-        .map_or(default, |size| size.value)
-}
-
-/// One address or network of a list of hops.
-fn network(text: &str) -> Result<AddressRange, Flaw> {
-    AddressRange::parse(text).map_err(|bad| match bad {
-        InvalidRange::HostBits { ref meant, .. } => {
-            Flaw::new("E131", format!("\"{text}\" has bits after the prefix")).help(format!("did you mean \"{meant}\"?"))
-        }
-        other => Flaw::new("E130", format!("\"{text}\": {other}")),
-    })
-}
-
-fn loopback() -> AddressSet {
-    AddressSet::of(["127.0.0.0/8", "::1"].iter().filter_map(|text| AddressRange::parse(text).ok()))
-}
-
-fn peer_name(text: &str) -> Result<String, Flaw> {
-    let name: ApplicationName = text
-        .parse()
-        .map_err(|bad: crate::model::name::InvalidName| Flaw::malformed(bad.to_string()))?;
-    Ok(name.to_string())
-}
-
-fn mail_url(text: &str) -> Result<url::Url, Flaw> {
-    let url = url::Url::parse(text)
-        .map_err(|_| Flaw::malformed(format!("\"{text}\" is no mail server")).help("write smtps://mail.example.org"))?;
-    if url.password().is_some() {
-        return Err(
-            Flaw::new("E113", "the mail server's address holds a password").help("put it in a file and name that with `password_file`")
-        );
-    }
-    if !matches!(url.scheme(), "smtps" | "smtp") || url.host().is_none() {
-        return Err(Flaw::malformed("a mail server is smtps:// or smtp:// and a host"));
-    }
-    Ok(url)
-}
-
-fn page_url(text: &str) -> Result<url::Url, Flaw> {
-    match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "https" | "http" | "mailto") => Ok(url),
-        _ => Err(Flaw::malformed(format!("\"{text}\" is no address of a page")).help("write it as https://example.org/help")),
     }
 }
 

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
+use super::super::settings::SessionBounds;
 use super::*;
 use crate::base::diagnostic::Level;
+use crate::base::time::HOUR;
 
 const PORTAL: &str = "server.public_url = \"https://sso.example.org\"\n";
 
@@ -69,6 +71,12 @@ fn every_flaw_has_its_code_and_its_place() {
         ("store loss", "store.on_loss = \"6m\"\n", "E104", "\"6m\""),
         ("share", "decision_log.sample_allow = 1.5\n", "E104", "1.5"),
         ("word", "store.kind = \"redis\"\n", "E105", "\"redis\""),
+        (
+            "one address twice",
+            "listen = { http = \"127.0.0.1:1\", authz = [\"127.0.0.1:0\", \"127.0.0.1:1\"] }\n",
+            "E106",
+            "\"127.0.0.1:1\"",
+        ),
         ("twice", "explain_to_users = true\nexplain_to_users = false\n", "E110", ""),
         ("literal key", "keys.master = \"0123\"\n", "E113", "master"),
         (
@@ -196,6 +204,33 @@ fn secrets_come_from_files_without_their_line_end() {
 fn a_proxy_in_front_may_speak_clear_text_to_us() {
     let settings = loaded(&format!("{PORTAL}listen.http = \"0.0.0.0:80\"\ntrusted_proxies = [\"10.0.0.1\"]\n"));
     assert!(!settings.listen.allow_plain);
+}
+
+#[test]
+fn the_shipped_settings_are_sound() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/portcullis.toml")).unwrap();
+    let (settings, found) = load(&sources(&text, &[])).unwrap_or_else(|found| panic!("{found:?}"));
+    assert!(found.is_empty(), "{found:?}");
+    assert!(
+        settings
+            .listen
+            .http
+            .iter()
+            .chain(&settings.listen.management)
+            .all(ListenAddress::is_local)
+    );
+    // What is commented out is an example, and must be one that works.
+    let examples: String = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|line| line.contains(" = ") || line.starts_with('['))
+                .unwrap_or(line)
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let (table, slips) = document::read(&"config/portcullis.toml".into(), &examples);
+    assert!(slips.is_empty() && !table.entries.is_empty(), "{slips:?}");
 }
 
 proptest::proptest! {

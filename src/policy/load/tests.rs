@@ -14,8 +14,8 @@ fn context() -> Context {
     Context::plain("sso.example.org", now())
 }
 
-/// A tree of the worked examples, with the files it names as a test would make them.
-fn example(name: &str) -> PolicyTexts {
+/// The policies of a tree of this package.
+fn tree(name: &str) -> PolicyTexts {
     fn collect(folder: &Path, root: &Path, files: &mut Vec<SourceText>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -29,10 +29,14 @@ fn example(name: &str) -> PolicyTexts {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/examples").join(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let mut texts = PolicyTexts::default();
     collect(&root.join("policies"), &root, &mut texts.files);
     texts
+}
+
+fn example(name: &str) -> PolicyTexts {
+    tree(&format!("tests/data/examples/{name}"))
 }
 
 fn with_named_files(mut texts: PolicyTexts) -> PolicyTexts {
@@ -60,6 +64,26 @@ fn the_worked_examples_load_and_their_tests_hold() {
         assert!(checked.policies.is_some(), "{name}:\n{}", rendered(&texts, &checked.findings));
         assert_eq!(checked.tests.len(), tests, "{name}");
         assert!(checked.tests.iter().all(TestOutcome::passed), "{name}");
+    }
+}
+
+#[test]
+fn the_shipped_policies_are_sound_even_by_strict_measure() {
+    let texts = tree("");
+    let checked = check(&texts, &Context::plain("portal.localhost", now()));
+    assert!(checked.policies.is_some(), "{}", rendered(&texts, &checked.findings));
+    assert!(
+        checked.findings.iter().all(|finding| finding.level == Level::Info),
+        "{}",
+        rendered(&texts, &checked.findings)
+    );
+    let policies = checked.policies.unwrap();
+    for title in [
+        "Team Permission Administrator",
+        "Team Data Administrator",
+        "Team Data Quality Manager",
+    ] {
+        assert!(policies.definitions().roles.iter().any(|role| role.title == title), "{title}");
     }
 }
 
