@@ -110,12 +110,15 @@ impl Accounts {
         let Some(hash) = user.record.password.clone() else {
             return Ok(ChangeOutcome::None);
         };
+        let (Ok(seat), Ok(next_seat)) = (self.passwords.seat(), self.passwords.seat()) else {
+            return Ok(ChangeOutcome::Busy);
+        };
         // Who found an open browser must not be able to guess on: counted like a sign-in, for the person rather than for what is typed.
-        let tries = match self.count_sign_in(&identity.user.to_string(), visit).await? {
+        let tries = match self.count_sign_in(&format!("\0{}", identity.user), visit).await? {
             Ok(tries) => tries,
             Err(throttled) => return Ok(ChangeOutcome::Locked { until: throttled.until() }),
         };
-        match self.passwords.check(current, Some(hash.clone())).await {
+        match self.passwords.check(seat, current, Some(hash.clone())).await {
             Ok(true) => {}
             Ok(false) => return Ok(ChangeOutcome::WrongCurrent),
             Err(_) => {
@@ -126,11 +129,14 @@ impl Accounts {
         self.clear_sign_in(&tries, visit.now()).await?;
         let made = self
             .passwords
-            .make(NewPassword {
-                text: new,
-                at_least: rules.password_min,
-                known: known_words(&user.record),
-            })
+            .make(
+                next_seat,
+                NewPassword {
+                    text: new,
+                    at_least: rules.password_min,
+                    known: known_words(&user.record),
+                },
+            )
             .await;
         let new_hash = match made {
             Ok(Ok(hash)) => hash,
@@ -145,7 +151,9 @@ impl Accounts {
             if user.record.password.as_ref() != Some(&hash) {
                 return Ok(ChangeOutcome::WrongCurrent);
             }
-            let Some(session) = self.store.get::<Session>(&caller.session().id).await? else {
+            // A session that was ended in between stays ended.
+            let session = self.store.get::<Session>(&caller.session().id).await?;
+            let Some(session) = session.filter(|session| session.record.epoch == user.record.epoch) else {
                 return Ok(ChangeOutcome::None);
             };
             let mut changed = user.record.clone();

@@ -142,12 +142,15 @@ impl Accounts {
             Err(flaws) => return Ok(TokenOutcome::Flawed(flaws)),
         };
         let now = visit.now();
+        let Ok(seat) = self.passwords.seat() else {
+            return Ok(TokenOutcome::Busy);
+        };
         let tries = match self.count_token(visit).await? {
             Ok(tries) => tries,
             Err(until) => return Ok(TokenOutcome::TooMany { until }),
         };
         // Hashed before anything is looked up: the work is the same for every address, and no hashing happens inside a commit.
-        let hash = match self.passwords.make(to_hash(form, &typed, rules.password_min)).await {
+        let hash = match self.passwords.make(seat, to_hash(form, &typed, rules.password_min)).await {
             Ok(Ok(hash)) => hash,
             Ok(Err(weak)) => {
                 self.take_back(&tries, now).await?;

@@ -94,6 +94,10 @@ impl Accounts {
     /// [`Unavailable`] if the store does not answer: nobody gets in by it.
     pub async fn sign_in(&self, typed: Credentials, before: Option<&Caller>, visit: &Visit<'_>) -> Result<SignInOutcome, Unavailable> {
         let now = visit.now();
+        // A place in the queue first: who finds none is sent away before anything is written.
+        let Ok(seat) = self.passwords.seat() else {
+            return Ok(SignInOutcome::Busy);
+        };
         // Counted before anything is looked at, so that a storm of guesses cannot slip through between a look and a count.
         let tries = match self.count_sign_in(&fold_name(&typed.name), visit).await? {
             Ok(tries) => tries,
@@ -109,7 +113,7 @@ impl Accounts {
         }
         let user = self.user_by_login(&typed.name).await?;
         let password = user.as_ref().and_then(|user| user.record.password.clone());
-        let Ok(matches) = self.passwords.check(typed.password, password).await else {
+        let Ok(matches) = self.passwords.check(seat, typed.password, password).await else {
             self.take_back(&tries, now).await?;
             return Ok(SignInOutcome::Busy);
         };
@@ -127,7 +131,8 @@ impl Accounts {
             before,
         };
         let outcome = again(|| self.open_for(&user, &opening, visit)).await?;
-        if matches!(outcome, SignInOutcome::SignedIn(_)) {
+        // Who was proved and then refused has not guessed either.
+        if !matches!(outcome, SignInOutcome::Wrong) {
             self.clear_sign_in(&tries, now).await?;
         }
         Ok(outcome)

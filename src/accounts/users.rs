@@ -192,14 +192,15 @@ impl Accounts {
             last_sign_in: None,
         };
         if let Some(text) = new.password.clone() {
-            let made = self
-                .passwords
-                .make(NewPassword {
-                    text,
-                    at_least: self.rules().password_min,
-                    known: known_words(&user),
-                })
-                .await;
+            let Ok(seat) = self.passwords.seat() else {
+                return Ok(Some(AddOutcome::Busy));
+            };
+            let new_password = NewPassword {
+                text,
+                at_least: self.rules().password_min,
+                known: known_words(&user),
+            };
+            let made = self.passwords.make(seat, new_password).await;
             user.password = match made {
                 Ok(Ok(hash)) => Some(hash),
                 Ok(Err(weak)) => return Ok(Some(AddOutcome::Weak(weak))),

@@ -83,6 +83,7 @@ impl Live {
                 idle: self.settings.session.idle.min(signin.accepted.idle),
                 absolute: self.settings.session.absolute,
             },
+            on_loss: self.settings.store.on_loss,
             password_min: u32::try_from(signin.password_min).unwrap_or(u32::MAX),
             token_style: match signin.token_style {
                 WrittenTokenStyle::Code => TokenStyle::Code,

@@ -3,14 +3,14 @@
 //! argon2id with 19 MiB, two passes, one lane (OWASP Password Storage Cheat Sheet). Each thread keeps one block of memory and uses it
 //! again; in front of the threads stands a short queue, and who meets a full one is told to come again.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::base::random::Random;
@@ -67,21 +67,30 @@ pub struct NewPassword {
 
 enum Work {
     Make {
+        seat: Seat,
         password: NewPassword,
         salt: [u8; 16],
         answer: oneshot::Sender<Result<PasswordHash, WeakPassword>>,
     },
     Check {
+        seat: Seat,
         password: Password,
         against: Option<PasswordHash>,
         answer: oneshot::Sender<bool>,
     },
 }
 
+/// A place in the queue. Taken before anything else is done for a password, so that who finds none costs nothing.
+#[derive(Debug)]
+pub struct Seat {
+    _held: OwnedSemaphorePermit,
+}
+
 /// The threads that hash, and the queue before them. Dropping it lets them finish what waits and end.
 #[derive(Debug)]
 pub struct Passwords {
     queue: SyncSender<Work>,
+    seats: Arc<Semaphore>,
     random: Random,
 }
 
@@ -91,7 +100,8 @@ impl Passwords {
     /// # Errors
     /// If the operating system gives no thread.
     pub fn start(threads: usize, room: usize, random: Random) -> std::io::Result<Self> {
-        let (queue, waiting) = sync_channel(room.max(1));
+        let room = room.max(1);
+        let (queue, waiting) = sync_channel(room);
         let waiting = Arc::new(Mutex::new(waiting));
         let nobody = nobody(&random);
         for number in 0..threads.max(1) {
@@ -102,7 +112,11 @@ impl Passwords {
                 serve(&waiting, &nobody);
             })?;
         }
-        Ok(Self { queue, random })
+        Ok(Self {
+            queue,
+            seats: Arc::new(Semaphore::new(room)),
+            random,
+        })
     }
 
     /// As many threads as half the processors, the queue as shipped.
@@ -114,13 +128,25 @@ impl Passwords {
         Self::start(processors / 2, QUEUE, random)
     }
 
-    /// The hash of a new password, or why it cannot be one.
+    /// A place in the queue.
     ///
     /// # Errors
     /// [`Busy`] if the queue is full.
-    pub async fn make(&self, password: NewPassword) -> Result<Result<PasswordHash, WeakPassword>, Busy> {
+    pub fn seat(&self) -> Result<Seat, Busy> {
+        Arc::clone(&self.seats)
+            .try_acquire_owned()
+            .map(|held| Seat { _held: held })
+            .map_err(|_| Busy)
+    }
+
+    /// The hash of a new password, or why it cannot be one.
+    ///
+    /// # Errors
+    /// [`Busy`] if the threads are gone or have no memory.
+    pub async fn make(&self, seat: Seat, password: NewPassword) -> Result<Result<PasswordHash, WeakPassword>, Busy> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(Work::Make {
+            seat,
             password,
             salt: self.random.bytes(),
             answer,
@@ -132,17 +158,21 @@ impl Passwords {
     /// the time tells nobody who has an account.
     ///
     /// # Errors
-    /// [`Busy`] if the queue is full.
-    pub async fn check(&self, password: Password, against: Option<PasswordHash>) -> Result<bool, Busy> {
+    /// [`Busy`] if the threads are gone.
+    pub async fn check(&self, seat: Seat, password: Password, against: Option<PasswordHash>) -> Result<bool, Busy> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Work::Check { password, against, answer })?;
+        self.enqueue(Work::Check {
+            seat,
+            password,
+            against,
+            answer,
+        })?;
         answered.await.map_err(|_| Busy)
     }
 
     fn enqueue(&self, work: Work) -> Result<(), Busy> {
-        self.queue.try_send(work).map_err(|refused| match refused {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => Busy,
-        })
+        // There are as many seats as places, so only the end of the threads is met here.
+        self.queue.try_send(work).map_err(|_| Busy)
     }
 }
 
@@ -167,7 +197,13 @@ fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &PasswordHash) {
             // Who asked may have gone; then the work is not worth doing.
             Ok(Work::Make { answer, .. }) if answer.is_closed() => {}
             Ok(Work::Check { answer, .. }) if answer.is_closed() => {}
-            Ok(Work::Make { password, salt, answer }) => {
+            Ok(Work::Make {
+                seat,
+                password,
+                salt,
+                answer,
+            }) => {
+                drop(seat);
                 let known: Vec<&str> = password.known.iter().map(String::as_str).collect();
                 match fitness(&password.text, password.at_least, &known) {
                     Err(weak) => {
@@ -181,7 +217,13 @@ fn serve(waiting: &Mutex<Receiver<Work>>, nobody: &PasswordHash) {
                     }
                 }
             }
-            Ok(Work::Check { password, against, answer }) => {
+            Ok(Work::Check {
+                seat,
+                password,
+                against,
+                answer,
+            }) => {
+                drop(seat);
                 let known = against.is_some();
                 // A stored hash that cannot be read is treated like none, at the same cost.
                 let matches = against
@@ -283,6 +325,14 @@ mod tests {
         Password::new(text.to_owned())
     }
 
+    async fn check(passwords: &Passwords, password: Password, against: Option<PasswordHash>) -> Result<bool, Busy> {
+        passwords.check(passwords.seat()?, password, against).await
+    }
+
+    async fn make(passwords: &Passwords, password: NewPassword) -> Result<Result<PasswordHash, WeakPassword>, Busy> {
+        passwords.make(passwords.seat()?, password).await
+    }
+
     fn phc(text: &str) -> Option<PasswordHash> {
         Some(PasswordHash::from_phc(text.to_owned()))
     }
@@ -290,7 +340,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_password_itself_matches_its_hash() {
         let passwords = Passwords::start(1, 4, Random::seeded(1)).unwrap();
-        let hash = passwords.make(new_password("correct horse battery")).await.unwrap().unwrap();
+        let hash = make(&passwords, new_password("correct horse battery")).await.unwrap().unwrap();
         assert!(hash.as_phc().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_phc());
         for (name, typed, against, expected) in [
             ("the same", "correct horse battery", Some(hash.clone()), true),
@@ -305,15 +355,21 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(passwords.check(secret(typed), against).await, Ok(expected), "{name}");
+            assert_eq!(check(&passwords, secret(typed), against).await, Ok(expected), "{name}");
         }
     }
 
     #[tokio::test]
     async fn one_text_in_two_byte_forms_is_one_password() {
         let passwords = Passwords::start(1, 4, Random::seeded(1)).unwrap();
-        let hash = passwords.make(new_password("caf\u{e9} au lait, dimanche")).await.unwrap().unwrap();
-        assert_eq!(passwords.check(secret("cafe\u{301} au lait, dimanche"), Some(hash)).await, Ok(true));
+        let hash = make(&passwords, new_password("caf\u{e9} au lait, dimanche"))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            check(&passwords, secret("cafe\u{301} au lait, dimanche"), Some(hash)).await,
+            Ok(true)
+        );
     }
 
     #[test]
@@ -361,30 +417,30 @@ mod tests {
         let mut asked = Vec::new();
         for _ in 0..40 {
             let passwords = Arc::clone(&passwords);
-            asked.push(tokio::spawn(async move { passwords.check(secret("whatever it is"), None).await }));
+            asked.push(tokio::spawn(async move { check(&passwords, secret("whatever it is"), None).await }));
         }
         let mut refused = 0;
         for answer in asked {
             refused += usize::from(answer.await.unwrap() == Err(Busy));
         }
         assert!(refused >= 34, "4 waited and 1 or 2 were being served; {refused} of 40 were refused");
-        assert_eq!(passwords.check(secret("after the storm"), None).await, Ok(false));
+        assert_eq!(check(&passwords, secret("after the storm"), None).await, Ok(false));
     }
 
     #[tokio::test]
     async fn who_went_away_costs_nothing() {
         let passwords = Arc::new(Passwords::start(1, 32, Random::seeded(1)).unwrap());
-        passwords.check(secret("warm"), None).await.unwrap();
+        check(&passwords, secret("warm"), None).await.unwrap();
         let began = Instant::now();
-        passwords.check(secret("one"), None).await.unwrap();
+        check(&passwords, secret("one"), None).await.unwrap();
         let one = began.elapsed();
         for _ in 0..30 {
-            let waiting = passwords.check(secret("gone"), None);
+            let waiting = check(&passwords, secret("gone"), None);
             // Polled once so that it is queued, then dropped.
             assert!(tokio::time::timeout(Duration::ZERO, waiting).await.is_err());
         }
         let began = Instant::now();
-        passwords.check(secret("still here"), None).await.unwrap();
+        check(&passwords, secret("still here"), None).await.unwrap();
         assert!(began.elapsed() < one * 15, "30 that had gone were hashed all the same");
     }
 }
