@@ -68,68 +68,77 @@ pub struct Canonical {
 }
 
 /// Why a head was not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// The request line is not `METHOD target HTTP/1.1`.
-    #[error("the request line cannot be read")]
     RequestLine,
     /// A line feed without carriage return, or the other way round.
-    #[error("a line of the request head does not end with CR LF")]
     LineEnd,
     /// A control character.
-    #[error("the request head has a control character")]
     Control,
     /// A line that goes on the one before.
-    #[error("a header field is folded over several lines")]
     Folded,
     /// Not a field name, or white space before the colon.
-    #[error("a header field's name cannot be read")]
     FieldName,
     /// No `Host`.
-    #[error("the request names no host")]
     NoHost,
     /// Several `Host` fields.
-    #[error("the request names its host twice")]
     SeveralHosts,
     /// `Host` is no host.
-    #[error("the request's host cannot be read")]
     BadHost,
     /// The target's authority is not the `Host`.
-    #[error("the request's target and its Host differ")]
     HostMismatch,
     /// `Content-Length` and `Transfer-Encoding` together.
-    #[error("the request says in two ways how long it is")]
     BothLengths,
     /// A `Content-Length` that is no number, or several that differ.
-    #[error("the request's Content-Length cannot be read")]
     ContentLength,
     /// Anything but `chunked`, once.
-    #[error("the request's Transfer-Encoding is not `chunked`")]
     TransferCoding,
     /// A target in a form that is not served, or with characters that may not be there.
-    #[error("the request's target cannot be read")]
     Target,
     /// The target is too long.
-    #[error("the request's target is too long")]
     TargetTooLong,
     /// The head is too large.
-    #[error("the request head is too large")]
     TooLarge,
     /// Too many fields.
-    #[error("the request head has too many fields")]
     TooManyFields,
     /// A method that no gateway serves.
-    #[error("the method is not served here")]
     Method,
     /// Neither HTTP/1.0 nor HTTP/1.1.
-    #[error("the HTTP version is not served here")]
     Version,
     /// `Expect` asks for something else than `100-continue`.
-    #[error("the expectation cannot be met")]
     Expectation,
     /// The head did not arrive in time.
-    #[error("the request head did not arrive in time")]
     Late,
+}
+
+impl Flaw {
+    /// In words, without anything of the request.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::RequestLine => "the request line cannot be read",
+            Self::LineEnd => "a line of the head does not end with CR LF",
+            Self::Control => "the head has a control character",
+            Self::Folded => "a header field is folded over several lines",
+            Self::FieldName => "a header field's name cannot be read",
+            Self::NoHost => "it names no host",
+            Self::SeveralHosts => "it names its host twice",
+            Self::BadHost => "its host cannot be read",
+            Self::HostMismatch => "its target and its Host differ",
+            Self::BothLengths => "it says in two ways how long it is",
+            Self::ContentLength => "its Content-Length cannot be read",
+            Self::TransferCoding => "its Transfer-Encoding is not `chunked`",
+            Self::Target => "its target cannot be read",
+            Self::TargetTooLong => "its target is too long",
+            Self::TooLarge => "its head is too large",
+            Self::TooManyFields => "its head has too many fields",
+            Self::Method => "its method is not served here",
+            Self::Version => "its HTTP version is not served here",
+            Self::Expectation => "what it expects cannot be met",
+            Self::Late => "its head did not arrive in time",
+        }
+    }
 }
 
 /// Lets a head in, if it has exactly one reading.

@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::model::id::RequestId;
 use crate::policy::facts::{Host, RequestFacts, RequestPath, Scheme, Via};
 
+use super::admit::{Canonical, Flaw, Head, HeadLimits, Protocol, admit};
 use super::client_ip::{Client, client_ip};
 
 /// What is known of the connection a request came by.
@@ -73,6 +74,31 @@ pub fn read(parts: &Parts, host: Host, connection: Connection, settings: &Settin
         client,
         authority,
     }
+}
+
+/// Lets an HTTP/2 request in by the same rules as HTTP/1.
+///
+/// # Errors
+/// The first [`Flaw`] found.
+pub fn admit_http2(parts: &Parts, limits: &HeadLimits) -> Result<Canonical, Flaw> {
+    let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    let fields: Vec<(&[u8], &[u8])> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+        .collect();
+    let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    if bytes > limits.bytes {
+        return Err(Flaw::TooLarge);
+    }
+    let head = Head {
+        protocol: Protocol::Http2,
+        method: parts.method.as_str().as_bytes(),
+        target: target.as_bytes(),
+        authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
+        fields,
+    };
+    admit(&head, limits)
 }
 
 /// How a request came in: over TLS; else what a trusted proxy says; else as the portal is reached.

@@ -2,11 +2,212 @@
 
 pub mod admit;
 pub mod assertion;
+pub mod authenticate;
 pub mod body;
 pub mod client_ip;
 pub mod conversation;
 pub mod cookies;
 pub mod facts;
+mod forward;
 pub mod identity_headers;
 pub mod limits;
+mod recheck;
 pub mod refuse;
+mod upgrade;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use http::{HeaderValue, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::app::refusal::{Asked, Refusal, RefusalKind};
+use crate::app::{App, Live};
+use crate::model::id::DecisionId;
+use crate::model::name::ApplicationName;
+use crate::model::principal::Principal;
+use crate::policy;
+use crate::policy::decision::{Decision, Verdict};
+use crate::policy::protected::ProtectedNames;
+use crate::policy::{Application, Memo};
+use crate::upstream::Upstreams;
+use crate::upstream::tunnel::Tunnels;
+
+use authenticate::Presented;
+use body::Body;
+use conversation::Conversation;
+use facts::Read;
+use limits::Buckets;
+use refuse::Named;
+
+/// What the gateway remembers between requests.
+#[derive(Debug, Default)]
+pub struct Gateway {
+    upstreams: Upstreams,
+    buckets: Buckets,
+    tunnels: Tunnels,
+    protected: ArcSwap<HashMap<ApplicationName, Arc<ProtectedNames>>>,
+}
+
+impl Gateway {
+    /// A gateway to the applications of these rules.
+    #[must_use]
+    pub fn new(live: &Live) -> Self {
+        let gateway = Self::default();
+        gateway.adopt(live);
+        gateway
+    }
+
+    /// Goes by other rules from now on; what is open is decided again.
+    pub fn adopt(&self, live: &Live) {
+        let applications = live.policies.applications();
+        self.upstreams.adopt(applications.iter());
+        let protected = applications
+            .iter()
+            .map(|application| (application.name.clone(), Arc::new(ProtectedNames::of(application))))
+            .collect();
+        self.protected.store(Arc::new(protected));
+        self.tunnels.look_again();
+    }
+
+    /// What tells open streams to look again whether they still may.
+    #[must_use]
+    pub const fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
+    /// Runs the active checks of upstreams, for ever.
+    pub async fn watch(&self) {
+        self.upstreams.watch().await;
+    }
+
+    fn protected(&self, application: &Application) -> Arc<ProtectedNames> {
+        let known = self.protected.load().get(&application.name).map(Arc::clone);
+        // A request that took its rules just before a reload may know an application that is gone.
+        known.unwrap_or_else(|| Arc::new(ProtectedNames::of(application)))
+    }
+}
+
+/// A request for an application, as far as it was read.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// What is known of it.
+    pub read: &'a Read,
+    /// Who sent it.
+    pub presented: Presented,
+    /// Its connection.
+    pub connection: facts::Connection,
+    /// What the connection's socket knows.
+    pub conversation: &'a Arc<Conversation>,
+}
+
+/// A decision with what names it.
+struct Made<'p> {
+    decision: Decision<'p>,
+    id: DecisionId,
+    /// `X-Portcullis-Decision`.
+    shown: HeaderValue,
+}
+
+/// Judges a request for an application and, if it may, forwards it.
+///
+/// # Errors
+/// The [`Refusal`], if it may not or if the application does not answer.
+pub async fn serve(
+    app: &Arc<App>,
+    live: &Live,
+    gateway: &Arc<Gateway>,
+    ask: Ask<'_>,
+    parts: Parts,
+    body: Incoming,
+) -> Result<(Response<Body>, ApplicationName), Box<Refusal>> {
+    let fresh = Memo::new();
+    let memo = ask.presented.caller.as_ref().map_or(&fresh, |caller| caller.memo());
+    let principal = ask.presented.principal();
+    let made = decide(app, live, gateway, &ask, &principal, memo)?;
+    let (Some(application), Some(terms)) = (made.decision.application, made.decision.terms) else {
+        return Err(refused(
+            &ask,
+            RefusalKind::Unavailable {
+                retry_after: forward::SOON,
+            },
+            None,
+            None,
+        ));
+    };
+    let answer = forward::forward(
+        &forward::Forward {
+            app,
+            live,
+            gateway,
+            ask: &ask,
+            principal: &principal,
+            made: &made,
+            application,
+            terms,
+        },
+        parts,
+        body,
+    )
+    .await?;
+    Ok((answer, application.name.clone()))
+}
+
+/// Decides, spends limits, logs.
+fn decide<'p>(
+    app: &App,
+    live: &'p Live,
+    gateway: &Gateway,
+    ask: &Ask<'_>,
+    principal: &Principal,
+    memo: &Memo,
+) -> Result<Made<'p>, Box<Refusal>> {
+    let started = Instant::now();
+    let decision = policy::decide_remembering(&live.policies, principal, &ask.read.facts, memo);
+    let spent = match decision.verdict {
+        Verdict::Allow => gateway.buckets.spend(&decision, principal, ask.read.facts.client_ip),
+        _ => Ok(()),
+    };
+    let (verdict, reason) = match spent {
+        Ok(()) => (decision.verdict, decision.reason.code()),
+        Err(_) => (Verdict::TooMany, "rate"),
+    };
+    let id = DecisionId::generate(&app.random);
+    let generation = live.generation();
+    let named = Named {
+        decision: id,
+        request: ask.read.asked.id,
+        generation: generation.as_str().into(),
+        verdict,
+        reason,
+    };
+    let application = decision.application.map(|application| &application.name);
+    app.metrics.decided(application, verdict.word(), reason);
+    app.decisions
+        .note(refuse::record(&decision, &ask.read.facts, principal, named, started.elapsed()));
+    if let Err(retry_after) = spent {
+        return Err(refused(ask, RefusalKind::TooMany { retry_after }, decision.application, Some(id)));
+    }
+    if decision.verdict != Verdict::Allow {
+        let asked = ask.read.asked.clone();
+        let refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
+        return Err(Box::new(refusal));
+    }
+    let shown = identity_headers::decision_value(id, &decision, &generation);
+    Ok(Made { decision, id, shown })
+}
+
+fn refused(ask: &Ask<'_>, kind: RefusalKind, application: Option<&Application>, decision: Option<DecisionId>) -> Box<Refusal> {
+    Box::new(Refusal {
+        kind,
+        asked: Asked::clone(&ask.read.asked),
+        decision,
+        application: application.map(|application| crate::app::refusal::ShownApplication {
+            name: application.name.clone(),
+            title: application.title.as_str().into(),
+        }),
+    })
+}

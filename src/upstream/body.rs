@@ -21,6 +21,9 @@ pub enum Fault {
     /// The client's body broke off, or its framing cannot be read.
     #[error("the request's body broke off")]
     Broken,
+    /// The client stopped in the middle of it.
+    #[error("the request's body stopped coming")]
+    Stalled,
     /// It is longer than the application takes.
     #[error("the request's body is too long")]
     TooLong,
@@ -38,6 +41,7 @@ const UNDER_WAY: u8 = 0;
 const ENDED: u8 = 1;
 const BROKEN: u8 = 2;
 const TOO_LONG: u8 = 3;
+const STALLED: u8 = 4;
 
 impl Upload {
     /// One that begins now.
@@ -62,6 +66,7 @@ impl Upload {
         match self.state.load(Ordering::Acquire) {
             BROKEN => Some(Fault::Broken),
             TOO_LONG => Some(Fault::TooLong),
+            STALLED => Some(Fault::Stalled),
             _ => None,
         }
     }
@@ -74,6 +79,21 @@ impl Upload {
     /// When it last moved.
     pub(super) fn moved(&self) -> Instant {
         self.started + Duration::from_millis(self.moved.load(Ordering::Relaxed))
+    }
+}
+
+/// Waits for a client that is silent, and no longer than it may be.
+#[derive(Debug)]
+pub struct Patience {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        timer.as_mut().poll(cx).is_ready()
     }
 }
 
@@ -90,13 +110,15 @@ pub enum RequestBody {
         left: Option<u64>,
         /// Told how it goes.
         upload: Arc<Upload>,
+        /// How long the client may be silent.
+        patience: Patience,
     },
 }
 
 impl RequestBody {
-    /// The body of a client's request, and what to watch it by. `most` bytes are allowed.
+    /// The body of a client's request, and what to watch it by. `most` bytes are allowed, and silence for as long as `patience`.
     #[must_use]
-    pub fn of(body: Incoming, most: Option<u64>) -> (Self, Option<Arc<Upload>>) {
+    pub fn of(body: Incoming, most: Option<u64>, patience: Duration) -> (Self, Option<Arc<Upload>>) {
         if body.is_end_stream() {
             return (Self::Empty, None);
         }
@@ -106,6 +128,10 @@ impl RequestBody {
                 body,
                 left: most,
                 upload: Arc::clone(&upload),
+                patience: Patience {
+                    limit: patience,
+                    timer: None,
+                },
             },
             Some(upload),
         )
@@ -123,10 +149,24 @@ impl Body for RequestBody {
     type Error = Fault;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let Self::Client { body, left, upload } = self.get_mut() else {
+        let Self::Client {
+            body,
+            left,
+            upload,
+            patience,
+        } = self.get_mut()
+        else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut *body).poll_frame(cx) {
+        let next = Pin::new(&mut *body).poll_frame(cx);
+        if next.is_ready() {
+            patience.timer = None;
+        }
+        match next {
+            Poll::Pending if patience.is_over(cx) => {
+                upload.note(STALLED);
+                Poll::Ready(Some(Err(Fault::Stalled)))
+            }
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 upload.note(ENDED);

@@ -1,0 +1,240 @@
+//! Brings a request that may pass to its application, and the answer back.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::app::refusal::{Refusal, RefusalKind};
+use crate::app::{App, Live};
+use crate::model::principal::Principal;
+use crate::policy::Application;
+use crate::policy::application::{BodyLimit, Target};
+use crate::policy::decision::Terms;
+use crate::upstream;
+use crate::upstream::{Fault, RequestBody, SendError, Sending, Wanted};
+
+use super::body::Body;
+use super::recheck::Recheck;
+use super::{Ask, Gateway, Made, authenticate, identity_headers, refused, upgrade};
+
+/// Everything a request is forwarded with.
+pub(super) struct Forward<'a> {
+    pub(super) app: &'a Arc<App>,
+    pub(super) live: &'a Live,
+    pub(super) gateway: &'a Arc<Gateway>,
+    pub(super) ask: &'a Ask<'a>,
+    pub(super) principal: &'a Principal,
+    pub(super) made: &'a Made<'a>,
+    pub(super) application: &'a Application,
+    pub(super) terms: Terms,
+}
+
+impl Forward<'_> {
+    pub(super) fn refuse(&self, kind: RefusalKind) -> Box<Refusal> {
+        refused(self.ask, kind, Some(self.application), Some(self.made.id))
+    }
+
+    /// What an upstream's failure is for the person who waits.
+    pub(super) fn failed(&self, error: &SendError) -> Box<Refusal> {
+        let kind = match error {
+            SendError::Late(limit) => RefusalKind::UpstreamLate { limit },
+            SendError::Request(Fault::TooLong) => RefusalKind::BodyTooLarge,
+            SendError::Request(fault) => RefusalKind::BodyBroken {
+                stalled: *fault == Fault::Stalled || self.ask.conversation.is_stalled(),
+            },
+            SendError::Unreachable(_) | SendError::NoAnswer(_) | SendError::NoServer => RefusalKind::UpstreamDown,
+        };
+        tracing::warn!(
+            application = %self.application.name,
+            request = %self.ask.read.asked.id,
+            error = error as &dyn std::error::Error,
+            "not answered by the application"
+        );
+        self.refuse(kind)
+    }
+
+    /// Whose request it is, so that `sticky` can bring it to the same server again.
+    pub(super) fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match self.principal {
+            Principal::User(identity) => identity.user.hash(&mut hasher),
+            Principal::Service(service) => service.name.hash(&mut hasher),
+            Principal::Anonymous => self.ask.read.facts.client_ip.hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+
+    /// The head as the application gets it: what belongs to the connection taken off, what the client claims taken out, ours put in.
+    pub(super) fn head(&self, parts: &mut Parts) {
+        let headers = &mut parts.headers;
+        let trailers = takes_trailers(headers);
+        identity_headers::remove_hop_by_hop(headers);
+        identity_headers::remove_claims(headers, &self.gateway.protected(self.application));
+        identity_headers::remove_our_cookies(headers);
+        if authenticate::shows_service_credential(headers) {
+            headers.remove(AUTHORIZATION);
+        }
+        // Answered by us when the body was asked for.
+        headers.remove(EXPECT);
+        headers.remove(CONTENT_LENGTH);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        let origin = identity_headers::Origin {
+            client: &self.ask.read.client,
+            peer: self.ask.connection.peer,
+            scheme: self.ask.read.facts.scheme,
+            host: &self.ask.read.authority,
+        };
+        identity_headers::set_origin(headers, &origin, self.ask.read.asked.id);
+        if let Some(told) = &self.made.decision.told {
+            identity_headers::set_identity(headers, told, &self.made.shown, None);
+        }
+        if !self.application.headers.identity {
+            headers.remove("x-portcullis-decision");
+        }
+        if let Some(host) = self.host() {
+            headers.insert(HOST, host);
+        }
+        parts.uri = self.target(&parts.uri);
+    }
+
+    fn host(&self) -> Option<HeaderValue> {
+        if self.application.preserve_host {
+            return HeaderValue::from_str(&self.ask.read.authority).ok();
+        }
+        let text = match self.application.upstreams.first().map(|server| &server.target)? {
+            Target::Unix { .. } => "localhost".to_owned(),
+            Target::Tcp { tls, host, port } => {
+                let host = if host.contains(':') {
+                    format!("[{host}]")
+                } else {
+                    host.to_string()
+                };
+                match (tls, port) {
+                    (true, 443) | (false, 80) => host,
+                    _ => format!("{host}:{port}"),
+                }
+            }
+        };
+        HeaderValue::from_str(&text).ok()
+    }
+
+    /// The bytes that were judged, less the prefix where the application wants it taken off.
+    fn target(&self, uri: &Uri) -> Uri {
+        let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let prefix = self.application.path.trim_end_matches('/');
+        let rest = match whole.strip_prefix(prefix) {
+            Some(rest) if self.application.strip_prefix => rest,
+            _ => whole,
+        };
+        let rooted = if rest.starts_with('/') {
+            rest.to_owned()
+        } else {
+            format!("/{rest}")
+        };
+        PathAndQuery::try_from(rooted).map(Uri::from).unwrap_or_default()
+    }
+}
+
+/// Forwards a request that may pass.
+pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Box<Refusal>> {
+    if forward.terms.websocket && upgrade::is_asked_for(&parts) {
+        return upgrade::serve(forward, parts, body).await;
+    }
+    let most = match forward.terms.max_body {
+        BodyLimit::Unlimited => None,
+        BodyLimit::Bytes(most) => Some(most),
+    };
+    if most.is_some_and(|most| declared_length(&parts.headers).is_some_and(|length| length > most)) {
+        return Err(forward.refuse(RefusalKind::BodyTooLarge));
+    }
+    let wanted = if is_grpc(&parts) { Wanted::Http2 } else { Wanted::Any };
+    forward.head(&mut parts);
+    let (body, upload) = RequestBody::of(body, most, forward.live.settings.limits.body_stall);
+    let how = Sending {
+        timeouts: forward.terms.timeouts,
+        wanted,
+        key: forward.key(),
+        upload,
+    };
+    let started = Instant::now();
+    let answer = send(forward, parts, body, &how).await?;
+    forward.app.metrics.upstream_answered(&forward.application.name, started.elapsed());
+    let (mut head, body) = answer.into_parts();
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for that.
+        tracing::warn!(application = %forward.application.name, "the application switched protocols unasked");
+        return Err(forward.refuse(RefusalKind::UpstreamDown));
+    }
+    clean_answer(&mut head.headers);
+    head.version = Version::HTTP_11;
+    let body = if is_stream(&head.headers) {
+        let recheck = Recheck::new(forward.app, forward.gateway, forward.ask, forward.application);
+        Body::stream(body, Box::pin(recheck.until_refused()))
+    } else {
+        Body::upstream(body)
+    };
+    Ok(Response::from_parts(head, body))
+}
+
+pub(super) async fn send(
+    forward: &Forward<'_>,
+    parts: Parts,
+    body: RequestBody,
+    how: &Sending,
+) -> Result<Response<upstream::AnswerBody>, Box<Refusal>> {
+    let mut request = Request::from_parts(parts, body);
+    // What the client's connection was marked with is not for the upstream's.
+    request.extensions_mut().clear();
+    *request.version_mut() = Version::HTTP_11;
+    let cluster = forward
+        .gateway
+        .upstreams
+        .cluster(&forward.application.name)
+        .ok_or_else(|| forward.failed(&SendError::NoServer))?;
+    upstream::send(&cluster, request, how).await.map_err(|error| forward.failed(&error))
+}
+
+/// Takes off an answer what belongs to its connection, and cookies of ours that are not the application's to set.
+pub(super) fn clean_answer(headers: &mut HeaderMap) {
+    // Trailers of answers are kept, and so is the field that announces them.
+    let trailer = headers.remove(http::header::TRAILER);
+    identity_headers::remove_hop_by_hop(headers);
+    if let Some(trailer) = trailer {
+        headers.insert(http::header::TRAILER, trailer);
+    }
+    identity_headers::keep_our_cookies(headers);
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| {
+        let mut codings = value.as_bytes().split(|byte| *byte == b',');
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
+}
+
+/// gRPC is spoken over HTTP/2 only, so an upstream in clear is known to speak it.
+fn is_grpc(parts: &Parts) -> bool {
+    let kind = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    parts.version == Version::HTTP_2 && kind.starts_with(b"application/grpc") && !kind.starts_with(b"application/grpc-web")
+}
+
+/// An answer without a known end may last for hours: it is decided again while it does.
+fn is_stream(headers: &HeaderMap) -> bool {
+    !headers.contains_key(CONTENT_LENGTH)
+}
+
+/// How long a refusal that our own trouble causes lets people wait.
+pub(super) const SOON: Duration = Duration::from_secs(1);
