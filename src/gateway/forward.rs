@@ -22,7 +22,7 @@ use crate::upstream::{Fault, RequestBody, SendError, Sending, Wanted};
 
 use super::body::Body;
 use super::recheck::Recheck;
-use super::{Ask, Gateway, Made, authenticate, identity_headers, refused, upgrade};
+use super::{Ask, Gateway, Made, assertion, authenticate, identity_headers, refused, upgrade};
 
 /// Everything a request is forwarded with.
 pub(super) struct Forward<'a> {
@@ -95,15 +95,34 @@ impl Forward<'_> {
         };
         identity_headers::set_origin(headers, &origin, self.ask.read.asked.id);
         if let Some(told) = &self.made.decision.told {
-            identity_headers::set_identity(headers, told, &self.made.shown, None);
+            identity_headers::set_identity(headers, told, &self.made.shown, self.assertion());
         }
         if !self.application.headers.identity {
             headers.remove("x-portcullis-decision");
+        }
+        if !self.application.headers.assertion {
+            headers.remove("x-portcullis-jwt-assertion");
         }
         if let Some(host) = self.host() {
             headers.insert(HOST, host);
         }
         parts.uri = self.target(&parts.uri);
+    }
+
+    /// The signed assertion of who asks, where the application is told that.
+    fn assertion(&self) -> Option<HeaderValue> {
+        let held = self.made.decision.held.as_ref().filter(|_| self.application.headers.assertion)?;
+        let now = self.ask.read.facts.now;
+        let key = self.app.accounts.signing_key(now)?;
+        let issuer = self.live.settings.public_url.origin();
+        let terms = assertion::Terms {
+            issuer: &issuer,
+            ttl: self.live.settings.assertion.ttl,
+            key: &key,
+            now,
+            random: &self.app.random,
+        };
+        self.gateway.assertions.of(self.principal, held, self.application, &terms)
     }
 
     fn host(&self) -> Option<HeaderValue> {

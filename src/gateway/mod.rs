@@ -36,6 +36,7 @@ use crate::policy::{Application, Memo};
 use crate::upstream::Upstreams;
 use crate::upstream::tunnel::Tunnels;
 
+use assertion::Assertions;
 use authenticate::Presented;
 use body::Body;
 use conversation::Conversation;
@@ -49,6 +50,7 @@ pub struct Gateway {
     upstreams: Upstreams,
     buckets: Buckets,
     tunnels: Tunnels,
+    assertions: Assertions,
     protected: ArcSwap<HashMap<ApplicationName, Arc<ProtectedNames>>>,
 }
 

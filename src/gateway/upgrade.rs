@@ -159,7 +159,7 @@ mod tests {
                 &(|parts: &mut Parts| drop(parts.headers.insert(UPGRADE, HeaderValue::from_static("h2c")))) as &dyn Fn(&mut Parts),
             ),
             ("h2c too", &|parts| {
-                drop(parts.headers.append(UPGRADE, HeaderValue::from_static("h2c")))
+                assert!(parts.headers.append(UPGRADE, HeaderValue::from_static("h2c")))
             }),
             ("list", &|parts| {
                 drop(parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket, h2c")))
