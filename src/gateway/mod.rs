@@ -195,7 +195,11 @@ fn decide<'p>(
     }
     if decision.verdict != Verdict::Allow {
         let asked = ask.read.asked.clone();
-        let refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
+        let mut refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
+        // The portal needs no application to be a host of ours.
+        if refusal.kind == RefusalKind::UnknownHost && ask.read.facts.host.as_str() == live.settings.public_url.host() {
+            refusal.kind = RefusalKind::NotFound;
+        }
         return Err(Box::new(refusal));
     }
     let shown = identity_headers::decision_value(id, &decision, &generation);

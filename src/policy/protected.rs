@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::application::{Application, Strip};
-use super::headers::names;
+use super::headers::{Preset, names};
 
 /// Names that proxies speak under, folded. An application believes them, so a client's own are never passed on.
 const SPOKEN_BY_PROXIES: &[&str] = &[
@@ -43,6 +43,10 @@ impl ProtectedNames {
         let mut exact: HashSet<Box<str>> = SPOKEN_BY_PROXIES.iter().map(|name| (*name).into()).collect();
         let mut prefixes: Vec<Box<str>> = SPOKEN_BY_PROXIES_PREFIXES.iter().map(|prefix| (*prefix).into()).collect();
         exact.extend(names(application).iter().map(|name| fold(name.as_str()).into()));
+        // Grafana reads the role under a name of its own, whether or not `headers.choose` fills it.
+        if application.headers.preset == Preset::Grafana {
+            exact.insert("xwebauthrole".into());
+        }
         for strip in &application.headers.strip {
             match strip {
                 Strip::Name(name) => {

@@ -313,7 +313,13 @@ async fn events_arrive_as_they_are_sent_and_end_with_the_session() {
     client.send(&request("GET", HOST, "/events", &[("Cookie", &cookie)])).await;
     client.until("data: one").await;
     let by = Acting::command_line();
-    assert_eq!(gate.app.accounts.end_all_of(gate.user_of(&cookie, HOST).await, &by, gate.clock.now()).await, Ok(Some(1)));
+    assert_eq!(
+        gate.app
+            .accounts
+            .end_all_of(gate.user_of(&cookie, HOST).await, &by, gate.clock.now())
+            .await,
+        Ok(Some(1))
+    );
     let rest = client.rest().await;
     assert!(
         !rest.ends_with("0\r\n\r\n"),

@@ -1,6 +1,6 @@
 //! A running gateway on loopback, people in it, and clients that speak raw bytes.
 
-pub mod upstream;
+pub(crate) mod upstream;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -29,25 +29,25 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-pub const GOOD: &str = "correct horse battery staple";
+pub(crate) const GOOD: &str = "correct horse battery staple";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running gateway.
-pub struct Gate {
-    pub app: Arc<App>,
-    pub http: SocketAddr,
-    pub https: Option<SocketAddr>,
-    pub clock: Clock,
+pub(crate) struct Gate {
+    pub(crate) app: Arc<App>,
+    pub(crate) http: SocketAddr,
+    pub(crate) https: Option<SocketAddr>,
+    pub(crate) clock: Clock,
     drain: watch::Sender<bool>,
     serving: Option<portcullis::server::listener::Serving>,
     sources: Sources,
-    pub resolver: Option<Arc<tls::Resolver>>,
+    pub(crate) resolver: Option<Arc<tls::Resolver>>,
     _attending: tokio::task::JoinHandle<()>,
 }
 
 impl Gate {
     /// Starts one. `policy` may say `UPSTREAM` for the address of an upstream.
-    pub async fn start(settings: &str, policy: &str) -> Self {
+    pub(crate) async fn start(settings: &str, policy: &str) -> Self {
         let random = Random::System;
         let clock = Clock::fixed(Timestamp::from_secs(1_900_000_000));
         let keyring = Arc::new(Keyring::new(MasterKey::generate(&random), Vec::new()));
@@ -99,13 +99,13 @@ impl Gate {
     }
 
     /// Goes by another policy.
-    pub fn reload(&mut self, policy: &str) {
+    pub(crate) fn reload(&mut self, policy: &str) {
         self.sources.policies = policies(policy);
         self.app.replace(parse(&self.sources, &self.clock));
     }
 
     /// Adds a person and signs them in on a host: the cookie to send.
-    pub async fn signed_in(&self, username: &str, host: &str) -> String {
+    pub(crate) async fn signed_in(&self, username: &str, host: &str) -> String {
         let new = NewUser {
             email: format!("{username}@lab.example").parse().unwrap(),
             username: Some(username.parse().unwrap()),
@@ -114,6 +114,7 @@ impl Gate {
             role: None,
             team: None,
             ip_pattern: None,
+            team_role: None,
             provider: None,
             password: Some(Password::new(GOOD.to_owned())),
         };
@@ -128,7 +129,7 @@ impl Gate {
     }
 
     /// Signs a person in on a host: the cookie to send.
-    pub async fn sign_in(&self, username: &str, host: &str) -> String {
+    pub(crate) async fn sign_in(&self, username: &str, host: &str) -> String {
         let live = self.app.live();
         let facts = RequestFacts::new(
             Method::POST,
@@ -161,7 +162,7 @@ impl Gate {
     }
 
     /// Whose session a cookie opens.
-    pub async fn user_of(&self, cookie: &str, host: &str) -> UserId {
+    pub(crate) async fn user_of(&self, cookie: &str, host: &str) -> UserId {
         let value = SessionValue::parse(cookie.split_once('=').unwrap().1).unwrap();
         match self.app.accounts.caller(&value, host, self.clock.now()).await.unwrap() {
             Presented::Live(caller) => caller.identity().user,
@@ -170,33 +171,33 @@ impl Gate {
     }
 
     /// A connection in clear.
-    pub async fn connect(&self) -> Client<TcpStream> {
+    pub(crate) async fn connect(&self) -> Client<TcpStream> {
         Client::new(TcpStream::connect(self.http).await.unwrap())
     }
 
     /// Sends bytes on a connection of their own and reads what comes until the other end closes.
-    pub async fn ask(&self, text: &str) -> String {
+    pub(crate) async fn ask(&self, text: &str) -> String {
         let mut client = self.connect().await;
         client.send(text).await;
         client.rest().await
     }
 
     /// Sends a request on a connection of its own and reads its answer.
-    pub async fn get(&self, host: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get(&self, host: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut client = self.connect().await;
         client.send(&request("GET", host, path, fields)).await;
         client.answer().await
     }
 
     /// Tells it to end, and waits until it has.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.drain.send_replace(true);
         let serving = self.serving.take().unwrap();
         tokio::time::timeout(PATIENCE, serving.ended()).await.expect("it drains");
     }
 
     /// Tells it to end.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.drain.send_replace(true);
     }
 }
@@ -233,7 +234,7 @@ fn parse(sources: &Sources, clock: &Clock) -> Live {
 }
 
 /// A request head without body.
-pub fn request(method: &str, host: &str, path: &str, fields: &[(&str, &str)]) -> String {
+pub(crate) fn request(method: &str, host: &str, path: &str, fields: &[(&str, &str)]) -> String {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
     for (name, value) in fields {
         text.push_str(&format!("{name}: {value}\r\n"));
@@ -243,20 +244,20 @@ pub fn request(method: &str, host: &str, path: &str, fields: &[(&str, &str)]) ->
 
 /// An answer that was read whole.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The first value of a field.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields(name).first().copied()
     }
 
     /// Every value of a field.
-    pub fn fields(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn fields(&self, name: &str) -> Vec<&str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -266,7 +267,7 @@ impl Answer {
     }
 
     /// What the upstream received under a name, as the echoing application tells it: one line each.
-    pub fn received(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn received(&self, name: &str) -> Vec<&str> {
         self.body
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -277,20 +278,20 @@ impl Answer {
 }
 
 /// A client that speaks raw bytes.
-pub struct Client<S> {
-    pub socket: S,
+pub(crate) struct Client<S> {
+    pub(crate) socket: S,
     buffer: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub fn new(socket: S) -> Self {
+    pub(crate) fn new(socket: S) -> Self {
         Self {
             socket,
             buffer: Vec::new(),
         }
     }
 
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         // Whoever refuses may close before everything is written.
         let _ = self.socket.write_all(text.as_bytes()).await;
         let _ = self.socket.flush().await;
@@ -311,13 +312,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Everything until the other end closes.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         while self.more().await {}
         String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
     }
 
     /// Reads until the bytes contain `what`.
-    pub async fn until(&mut self, what: &str) -> String {
+    pub(crate) async fn until(&mut self, what: &str) -> String {
         loop {
             let text = String::from_utf8_lossy(&self.buffer).into_owned();
             if text.contains(what) {
@@ -328,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// One head.
-    pub async fn head(&mut self) -> (u16, String) {
+    pub(crate) async fn head(&mut self) -> (u16, String) {
         self.until("\r\n\r\n").await;
         let end = self.buffer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         let head = String::from_utf8(self.buffer.drain(..end).collect()).unwrap();
@@ -337,7 +338,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// One answer with its body, by whichever framing it has.
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         let (status, head) = self.head().await;
         let mut answer = Answer {
             status,

@@ -14,21 +14,21 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 /// A server on loopback, there as long as the runtime.
 #[derive(Clone)]
-pub struct Upstream {
-    pub address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     /// Connections it has taken.
-    pub connections: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
     /// Requests it has taken.
-    pub requests: Arc<AtomicUsize>,
+    pub(crate) requests: Arc<AtomicUsize>,
 }
 
 impl Upstream {
     /// The address as policies write it.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
@@ -43,7 +43,7 @@ impl Upstream {
     }
 
     /// An application that answers with what it received: request line, fields, body. It speaks HTTP/1.1, and HTTP/2 without being asked.
-    pub async fn echo() -> Self {
+    pub(crate) async fn echo() -> Self {
         let (upstream, listener) = Self::listening().await;
         let this = upstream.clone();
         tokio::spawn(async move {
@@ -65,7 +65,7 @@ impl Upstream {
     }
 
     /// Sends `bytes` as soon as a head has arrived, then closes or waits.
-    pub async fn raw(bytes: &'static [u8], close: bool) -> Self {
+    pub(crate) async fn raw(bytes: &'static [u8], close: bool) -> Self {
         let (upstream, listener) = Self::listening().await;
         let this = upstream.clone();
         tokio::spawn(async move {
@@ -94,7 +94,7 @@ impl Upstream {
     }
 
     /// An address that nobody listens on.
-    pub async fn nobody() -> Self {
+    pub(crate) async fn nobody() -> Self {
         let (upstream, listener) = Self::listening().await;
         drop(listener);
         upstream
@@ -181,9 +181,4 @@ fn websocket(request: &mut Request<Incoming>) -> Response<BoxBody<Bytes, Infalli
         .header("sec-websocket-accept", accept)
         .body(Full::default().boxed())
         .unwrap()
-}
-
-/// A connection that nobody answers on, to fill a place.
-pub async fn silent(address: SocketAddr) -> TcpStream {
-    TcpStream::connect(address).await.unwrap()
 }
