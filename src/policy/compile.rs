@@ -459,3 +459,19 @@ pub(super) fn speaking(application: &Application, rules: &[usize], method: &Meth
         out.extend(rules.iter().filter(|&&rule| is(rule, |rule, _| rule.methods.is_empty())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::*;
+
+    #[test]
+    fn a_name_that_is_defined_nowhere_is_no_policy() {
+        let mut company = company();
+        company.ip_patterns.clear();
+        company.guards.first_mut().unwrap().apps = vec![n("gone")];
+        let unknown = PolicySet::compile(company).unwrap_err();
+        let kinds: Vec<String> = unknown.iter().map(|one| format!("{} {}", one.kind, one.name)).collect();
+        assert_eq!(kinds, ["app gone", "ip_pattern acme-sites", "ip_pattern acme-sites"]);
+    }
+}

@@ -1,7 +1,7 @@
 //! What is known of a request before it is judged: host, method, path with all its readings, address, time.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use http::Method;
@@ -58,8 +58,16 @@ impl Host {
     #[must_use]
     pub fn of(authority: &str) -> Self {
         let host = match authority.strip_prefix('[') {
-            // The colons of an IPv6 literal are no port.
-            Some(rest) => rest.split_once(']').map_or(rest, |(inside, _)| inside),
+            // The colons of an IPv6 literal are no port, and it has one spelling only.
+            Some(rest) => {
+                let inside = rest.split_once(']').map_or(rest, |(inside, _)| inside);
+                return Self(
+                    inside
+                        .parse::<Ipv6Addr>()
+                        .map_or_else(|_| inside.to_ascii_lowercase(), |v6| v6.to_string())
+                        .into(),
+                );
+            }
             None => authority.rsplit_once(':').map_or(authority, |(host, port)| {
                 if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.contains(':') {
                     host
@@ -147,6 +155,8 @@ mod tests {
             ("localhost", "localhost", None),
             ("127.0.0.1:8080", "127.0.0.1", None),
             ("[::1]:8080", "::1", None),
+            ("[0:0::0:1]", "::1", None),
+            ("[2001:DB8::1]", "2001:db8::1", None),
             ("::1", "::1", None),
         ] {
             assert_eq!(Host::of(written).as_str(), host, "{written}");

@@ -1,7 +1,11 @@
 use super::*;
 use crate::base::time::{HOUR, Timestamp};
 use crate::model::user::UserStatus;
+use crate::policy::application::{BodyLimit, Guard, HostPattern};
+use crate::policy::condition::Condition;
+use crate::policy::definitions::Definitions;
 use crate::policy::fixture::*;
+use crate::policy::place::Place;
 
 const INSIDE: &str = "203.0.113.9";
 const OUTSIDE: &str = "203.0.113.251";
@@ -242,6 +246,249 @@ fn an_account_out_of_use_gets_nowhere_but_public_paths() {
             (Verdict::Allow, "public-path")
         );
     }
+}
+
+fn decided(change: impl FnOnce(&mut Definitions), principal: &Principal, facts: &RequestFacts) -> (Verdict, &'static str) {
+    let mut company = company();
+    change(&mut company);
+    let policies = compiled(company);
+    let decision = decide(&policies, principal, facts);
+    (decision.verdict, decision.reason.code())
+}
+
+#[test]
+fn hosts_and_prefixes_lead_to_one_application() {
+    let policies = {
+        let mut company = company();
+        let open = Condition {
+            signed_in: true,
+            ..Condition::default()
+        };
+        let mut below = Application::plain(n("wiki"), "eln.example.com", open.clone());
+        below.path = "/wiki".to_owned();
+        let mut stripped = Application::plain(n("files"), "eln.example.com", open.clone());
+        stripped.path = "/wiki/files".to_owned();
+        stripped.strip_prefix = true;
+        let mut wild = Application::plain(n("any"), "", open);
+        wild.hosts = vec![HostPattern::Under("example.com".into())];
+        wild.path = "/in".to_owned();
+        company.applications.extend([below, stripped, wild]);
+        compiled(company)
+    };
+    for (host, path, expected) in [
+        ("eln.example.com", "/", Ok("eln")),
+        ("ELN.example.com:443", "/x", Ok("eln")),
+        ("eln.example.com", "/wiki", Ok("wiki")),
+        ("eln.example.com", "/wiki/", Ok("wiki")),
+        ("eln.example.com", "/wikis", Ok("eln")),
+        ("eln.example.com", "/wiki/files/a", Ok("files")),
+        ("eln.example.com", "/wiki/%66iles/a", Err("path-ambiguous")),
+        ("eln.example.com", "/wiki%2ffiles/a", Err("path-ambiguous")),
+        ("eln.example.com", "//wiki", Err("path-ambiguous")),
+        ("x.example.com", "/in/x", Ok("any")),
+        ("x.example.com", "/out", Err("no-app")),
+        ("a.x.example.com", "/in/x", Err("no-app")),
+        ("example.com", "/in/x", Err("no-app")),
+        ("elsewhere.org", "/", Err("no-app")),
+    ] {
+        let facts = RequestFacts::new(Method::GET, host, path, None, now());
+        let decision = decide(&policies, &person(kim()), &facts);
+        let found = decision.application.map(|one| one.name.as_str()).ok_or(decision.reason.code());
+        assert_eq!(found, expected, "{host}{path}");
+    }
+    for (host, known) in [("x.example.com", true), ("elsewhere.org", false)] {
+        let decision = decide(
+            &policies,
+            &Principal::Anonymous,
+            &RequestFacts::new(Method::GET, host, "/out", None, now()),
+        );
+        assert_eq!(decision.reason, Reason::NoApp { host_known: known }, "{host}");
+    }
+}
+
+#[test]
+fn patterns_that_tie_are_both_required() {
+    let tie = |one: Effect, two: Effect| {
+        decided(
+            |company| company.applications[0].rules = vec![rule("/a*", one), rule("/*b", two)],
+            &person(kim_of_acme()),
+            &request(Method::GET, "/ab", INSIDE),
+        )
+    };
+    assert_eq!(tie(Effect::App, Effect::Deny), (Verdict::Deny, "path-denied"));
+    assert_eq!(tie(Effect::Public, Effect::App), (Verdict::Allow, "requirement-met"));
+    assert_eq!(tie(Effect::Public, Effect::Public), (Verdict::Allow, "public-path"));
+    let methods = decided(
+        |company| company.applications[0].rules = vec![rule_for("/a*", &[Method::POST], Condition::default()), rule("/*b", Effect::App)],
+        &person(kim_of_acme()),
+        &request(Method::GET, "/ab", INSIDE),
+    );
+    assert_eq!(
+        methods,
+        (Verdict::Deny, "method-not-listed"),
+        "each pattern must speak about the method"
+    );
+}
+
+#[test]
+fn paths_without_a_rule_are_what_the_application_says() {
+    let unlisted = |unlisted: Unlisted| {
+        decided(
+            |company| company.applications[0].unlisted = unlisted,
+            &person(kim_of_acme()),
+            &request(Method::GET, "/other", INSIDE),
+        )
+    };
+    assert_eq!(unlisted(Unlisted::App), (Verdict::Allow, "requirement-met"));
+    assert_eq!(unlisted(Unlisted::Deny), (Verdict::Deny, "path-denied"));
+}
+
+#[test]
+fn case_counts_unless_the_application_ignores_it() {
+    for (case_insensitive, expected) in [(false, "requirement-met"), (true, "path-denied")] {
+        let (_, code) = decided(
+            |company| company.applications[0].case_insensitive = case_insensitive,
+            &person(kim_of_acme()),
+            &request(Method::GET, "/Closed/x", INSIDE),
+        );
+        assert_eq!(code, expected, "{case_insensitive}");
+    }
+}
+
+#[test]
+fn preflights_pass_without_identity_where_the_application_lets_them() {
+    let preflight = |enabled: bool, path: &str, asked: Method| {
+        let mut facts = request(Method::OPTIONS, path, INSIDE);
+        facts.preflight = Some(asked);
+        decided(
+            |company| company.applications[0].cors_preflight = enabled,
+            &Principal::Anonymous,
+            &facts,
+        )
+    };
+    assert_eq!(preflight(true, "/api/results", Method::POST), (Verdict::Allow, "public-path"));
+    assert_eq!(preflight(true, "/api/results", Method::GET), (Verdict::Deny, "method-not-listed"));
+    assert_eq!(preflight(true, "/closed/x", Method::GET), (Verdict::Deny, "path-denied"));
+    assert_eq!(preflight(false, "/api/results", Method::POST), (Verdict::Deny, "method-not-listed"));
+    assert_eq!(preflight(false, "/x", Method::GET), (Verdict::SignIn, "no-session"));
+}
+
+#[test]
+fn an_application_bound_to_addresses_shuts_public_paths_too() {
+    let from = |from: &str| {
+        decided(
+            |company| company.applications[0].ip_pattern = vec![n("acme-sites")],
+            &Principal::Anonymous,
+            &request(Method::GET, "/health", from),
+        )
+    };
+    assert_eq!(from(INSIDE), (Verdict::Allow, "public-path"));
+    assert_eq!(from(OUTSIDE), (Verdict::Deny, "ip-app"));
+    assert_eq!(from("unknown"), (Verdict::Deny, "ip-app"), "no address is in no pattern");
+    assert_eq!(from("::ffff:203.0.113.9"), (Verdict::Allow, "public-path"));
+}
+
+#[test]
+fn guards_take_away_whatever_rules_say() {
+    let guarded = |guard: Guard, principal: &Principal, path: &str| {
+        decided(
+            |company| company.guards = vec![guard],
+            principal,
+            &request(Method::HEAD, path, OUTSIDE),
+        )
+    };
+    let guard = Guard {
+        name: "inside only".to_owned(),
+        at: Place::default(),
+        apps: Vec::new(),
+        paths: Vec::new(),
+        methods: vec![Method::GET],
+        when: None,
+        unless: Some(Condition {
+            ip_pattern: vec![n("acme-sites")],
+            ..Condition::default()
+        }),
+    };
+    assert_eq!(
+        guarded(guard.clone(), &Principal::Anonymous, "/health"),
+        (Verdict::Deny, "guard"),
+        "public paths too, and GET covers HEAD"
+    );
+    let of_person = Guard {
+        unless: Some(needs_role("operator")),
+        ..guard
+    };
+    assert_eq!(
+        guarded(of_person.clone(), &Principal::Anonymous, "/health"),
+        (Verdict::Allow, "public-path"),
+        "who asks is not known yet"
+    );
+    assert_eq!(guarded(of_person, &person(kim_of_acme()), "/"), (Verdict::Deny, "guard"));
+}
+
+#[test]
+fn a_service_dies_with_its_date_and_its_credential() {
+    let at = |at: &str, made: &str| {
+        let mut facts = request(Method::POST, "/api/results", INSIDE);
+        facts.now = Timestamp::parse_rfc3339(at).unwrap();
+        let caller = crate::model::principal::Service {
+            name: n("plate-reader"),
+            credential: crate::model::id::CredentialId::from_number(1),
+            made: Timestamp::parse_rfc3339(made).unwrap(),
+        };
+        decided(|_| {}, &Principal::Service(Arc::new(caller)), &facts).1
+    };
+    assert_eq!(at("2027-12-31T23:59:59Z", "2027-12-01T00:00:00Z"), "requirement-met");
+    assert_eq!(at("2028-01-01T00:00:00Z", "2027-12-01T00:00:00Z"), "account");
+    assert_eq!(
+        at("2026-04-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        "account",
+        "90 days after it was made"
+    );
+    let gone = decided(
+        |company| {
+            company.services.clear();
+            company.applications[0].rules.clear();
+        },
+        &plate_reader(),
+        &request(Method::GET, "/", INSIDE),
+    );
+    assert_eq!(gone, (Verdict::Deny, "account"), "a service that policy no longer names");
+}
+
+#[test]
+fn what_a_rule_says_of_carrying_wins_over_the_application() {
+    let mut company = company();
+    let app = &mut company.applications[0];
+    app.max_body = BodyLimit::Bytes(100);
+    app.websocket = true;
+    app.rules = vec![
+        Rule {
+            max_body: Some(BodyLimit::Bytes(500)),
+            websocket: Some(false),
+            ..rule("/big*", Effect::App)
+        },
+        Rule {
+            max_body: Some(BodyLimit::Bytes(300)),
+            ..rule("/*big", Effect::App)
+        },
+    ];
+    let policies = compiled(company);
+    let terms = |path: &str| {
+        decide(&policies, &person(kim_of_acme()), &request(Method::GET, path, INSIDE))
+            .terms
+            .unwrap()
+    };
+    assert_eq!((terms("/x").max_body, terms("/x").websocket), (BodyLimit::Bytes(100), true));
+    assert_eq!(
+        (terms("/bigger").max_body, terms("/bigger").websocket),
+        (BodyLimit::Bytes(500), false)
+    );
+    assert_eq!(
+        (terms("/bigbig").max_body, terms("/bigbig").websocket),
+        (BodyLimit::Bytes(300), false),
+        "the stricter of a tie"
+    );
 }
 
 /// How long one decision takes with 200 rules and 100,000 prefixes; `cargo test --release -- --ignored --nocapture` says it.
