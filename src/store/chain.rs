@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::encoding::hex;
 use crate::base::seal::{KeyedHash, Keyring, Purpose};
-use crate::base::secret::sha256;
+use crate::base::secret::{Hashed, sha256};
 use crate::base::time::Timestamp;
 use crate::model::event::Event;
 
@@ -221,6 +221,47 @@ impl Mark {
         keyring
             .hash_like(&self.signature, Purpose::AuditMark, &message)
             .map(|hash| hash == self.signature.hash)
+    }
+}
+
+/// `ENTRY:HASH:MILLISECONDS:KEY:SIGNATURE`, as it stands in the log and is given back to be verified.
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let signature = hex(self.signature.hash.as_bytes());
+        write!(
+            f,
+            "{}:{}:{}:{}:{signature}",
+            self.entry,
+            self.hash,
+            self.at.as_millis(),
+            self.signature.key
+        )
+    }
+}
+
+/// The text is not a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a mark of the audit trail is five parts with `:` between, as the log has it")]
+pub struct NotAMark;
+
+impl std::str::FromStr for Mark {
+    type Err = NotAMark;
+
+    fn from_str(text: &str) -> Result<Self, NotAMark> {
+        let hash = |text: &str| EntryHash::try_from(text.to_owned()).map_err(|_| NotAMark);
+        let parts: Vec<&str> = text.trim().split(':').collect();
+        let [entry, entry_hash, at, key, signature] = parts.as_slice() else {
+            return Err(NotAMark);
+        };
+        Ok(Self {
+            entry: entry.parse().map_err(|_| NotAMark)?,
+            hash: hash(entry_hash)?,
+            at: Timestamp::from_millis(at.parse().map_err(|_| NotAMark)?),
+            signature: KeyedHash {
+                key: (*key).to_owned().try_into().map_err(|_| NotAMark)?,
+                hash: Hashed::from_bytes(hash(signature)?.0),
+            },
+        })
     }
 }
 

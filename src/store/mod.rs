@@ -23,7 +23,7 @@ use crate::model::attempts::{AttemptLimit, Attempts};
 use crate::model::id::SessionId;
 
 pub use backup::{BackupError, BackupReport, Flaw, restore};
-pub use chain::{AuditEntry, AuditReport, BrokenChain, EntryHash, Mark};
+pub use chain::{AuditEntry, AuditReport, BrokenChain, EntryHash, Mark, NotAMark};
 pub use commit::Commit;
 pub use error::{Cause, OpenError, StoreError};
 pub use record::{Never, Page, Record, Versioned};

@@ -7,6 +7,7 @@ use portcullis::model::user::User;
 use portcullis::store::{Commit, InMemory, Kind, OnFile, Page, Store, StoreError, TokenUnique, Unique, UserIndex, UserUnique};
 
 use crate::house::{event, store_on, token, user};
+use crate::lossy::{Machine, Sync};
 
 /// Runs every property on every medium, as tests of their own.
 macro_rules! contract {
@@ -24,6 +25,13 @@ macro_rules! contract {
             async fn $property() {
                 let folder = tempfile::tempdir().unwrap();
                 super::$property(store_on(Box::new(OnFile::new(&folder.path().join("data/p.redb"))))).await;
+            })*
+        }
+        mod on_a_lossy_disk {
+            use super::*;
+            $(#[tokio::test]
+            async fn $property() {
+                super::$property(store_on(Box::new(Machine::new(Sync::Honest)))).await;
             })*
         }
     };

@@ -3,9 +3,9 @@
 use portcullis::base::random::Random;
 use portcullis::model::event::Action;
 use portcullis::model::user::User;
-use portcullis::store::{Commit, Page, Store, StoreError};
+use portcullis::store::{Commit, OnFile, Page, PolicyTree, Store, StoreError, WhichTree};
 
-use crate::house::{event, ring, start, user};
+use crate::house::{event, ring, start, store_on, user};
 use crate::lossy::{Machine, Sync};
 
 #[tokio::test]
@@ -62,4 +62,30 @@ async fn a_failed_disk_is_out_of_order_until_a_restart() {
     machine.powers_up(&Random::seeded(1));
     let refused = store.commit(Commit::because(event(Action::UserCreated)).create(&user(1))).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "latched: {refused:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_grew_far_beyond_what_is_in_it_gives_room_back_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.redb");
+    let size = || std::fs::metadata(&path).unwrap().len();
+    let store = store_on(Box::new(OnFile::new(&path)));
+    let tree = |letter: char| PolicyTree {
+        digest: letter.to_string(),
+        live_since: start(),
+        texts: [("roles.toml".to_owned(), letter.to_string().repeat(50_000_000))].into(),
+        named: Default::default(),
+    };
+    let load = || Commit::because(event(Action::PolicyLoaded));
+    store.commit(load().create(&tree('a'))).await.unwrap();
+    let big = store.get::<PolicyTree>(&WhichTree::LastLive).await.unwrap().unwrap();
+    store.commit(load().replace(&big, &tree('b'))).await.unwrap();
+    let big = store.get::<PolicyTree>(&WhichTree::LastLive).await.unwrap().unwrap();
+    store.commit(load().remove(&big)).await.unwrap();
+    store.close().await;
+    let grown = size();
+    assert!(grown > 64 << 20, "{grown}");
+    let store = store_on(Box::new(OnFile::new(&path)));
+    assert!(size() < grown / 10, "{} of {grown}", size());
+    assert_eq!(store.verify_audit(&ring(), None).await.unwrap().entries, 3);
 }

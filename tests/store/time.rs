@@ -167,6 +167,7 @@ async fn the_audit_trail_verifies_and_is_exported_line_by_line() {
     }
     let mark = store.mark_audit(start()).await.unwrap().expect("something to sign");
     assert_eq!(mark.entry, 1500);
+    assert_eq!(mark.to_string().parse(), Ok(mark.clone()), "as it stands in the log");
     assert_eq!(store.mark_audit(start()).await.unwrap(), None, "nothing new");
     let report = store.verify_audit(&ring(), Some(mark)).await.unwrap();
     assert_eq!(

@@ -85,7 +85,7 @@ pub(super) struct Batch<'t, 's> {
     pub(super) changes: Vec<Change>,
     /// Whether anything was written.
     pub(super) wrote: bool,
-    /// Marks that were signed by it, for the log.
+    /// Marks that it signed of its own accord, for the log.
     pub(super) marks: Vec<Mark>,
 }
 
@@ -141,7 +141,8 @@ impl Batch<'_, '_> {
         let link = self.state.trail.add(&commit.event);
         self.tables.put(AUDIT, &link.key, &link.value)?;
         if self.state.trail.wants_mark() {
-            self.mark(commit.event.at)?;
+            let mark = self.mark(commit.event.at)?;
+            self.marks.extend(mark);
         }
         self.wrote = true;
         Ok(Ok(()))
@@ -391,13 +392,12 @@ impl Batch<'_, '_> {
         };
         self.tables.put(MARKS, &chain::key_of(mark.entry), &mark.encode())?;
         self.wrote = true;
-        self.marks.push(mark.clone());
         Ok(Some(mark))
     }
 
     fn set_check(&mut self, keyring: &Keyring) -> Outcome<Done> {
         let cluster = self.tables.get(META, super::CLUSTER)?.unwrap_or_default();
-        let check = super::check_value(keyring, &cluster);
+        let check = super::opening::check_value(keyring, &cluster);
         self.tables.put(META, super::CHECK, &check)?;
         self.wrote = true;
         Ok(Ok(Done::Nothing))

@@ -24,6 +24,11 @@ pub trait Medium: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// How many bytes it takes on a disk, if it is on one and says so.
+    fn bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether it can be opened again with what was written before.
     fn reopens(&self) -> bool {
         true
@@ -57,6 +62,10 @@ impl Medium for OnFile {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        std::fs::metadata(&self.path).ok().map(|known| known.len())
     }
 }
 

@@ -2,42 +2,47 @@
 
 mod apply;
 mod medium;
+mod notes;
+mod opening;
+mod raw;
 mod tables;
 mod writer;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTableMetadata, StorageError, TableError};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::random::Random;
-use crate::base::seal::{KeyedHash, Keyring, Purpose};
+use crate::base::seal::Keyring;
 use crate::base::time::Timestamp;
 use crate::model::attempts::{AttemptLimit, Attempts};
 use crate::model::id::SessionId;
 
-use super::chain::{self, AuditEntry, Mark, Trail};
+use super::chain::{self, AuditEntry, Mark};
 use super::commit::Commit;
 use super::error::{Cause, OpenError, StoreError};
-use super::migrate;
 use super::records::AttemptKey;
 use super::rows::{Change, IndexKey, Kind, Row, UniqueKey};
 use super::{Changes, Epoch, Subscriber, Swept};
 
-use apply::{Done, State, WithRows, Work};
+use apply::{Done, Work};
 pub(in crate::store) use medium::private_file;
 pub use medium::{InMemory, Medium, OnFile};
+pub(in crate::store) use notes::Notes;
+pub(in crate::store) use opening::open_database;
+use opening::{prepare, shrink};
+pub(in crate::store) use raw::{count_rows, load, read_rows, read_slice};
 pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Spot, Tables, Touched, all_tables};
-use tables::{Definition, Fault, INDEXES, UNIQUES, read_last, read_many, read_one};
+use tables::{Fault, INDEXES, UNIQUES, read_many, read_one};
 pub(in crate::store) use writer::in_transaction;
 use writer::{Job, Writer};
 
-/// What redb may keep of the file in memory.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Commits that may wait to be written; whoever comes then waits for a place.
 const QUEUE: usize = 1024;
 /// Threads that read from a file, and reads that may wait for one of them.
@@ -177,7 +182,8 @@ impl Redb {
         random: &Random,
         now: Timestamp,
     ) -> Result<Self, OpenError> {
-        let database = open_database(&*medium)?;
+        let mut database = open_database(&*medium)?;
+        shrink(&mut database, &*medium)?;
         let state = prepare(&database, &*medium, keyring, random, now)?;
         let shared = Arc::new(Shared::new(database, medium, keyring, state.revision));
         let thread = |source| OpenError::Io {
@@ -410,53 +416,6 @@ impl Drop for Redb {
     }
 }
 
-/// What a backup is told of the writes beside it.
-pub(in crate::store) struct Notes {
-    shared: Arc<Shared>,
-    queue: Option<SyncSender<Job>>,
-    backups: Arc<Mutex<()>>,
-}
-
-impl Notes {
-    /// Runs `copying` while what is written is noted. Waits, so it is for a thread of its own.
-    pub(in crate::store) fn during<T>(&self, copying: impl FnOnce(&Self, &Shared) -> T) -> T {
-        let _alone = held(&self.backups);
-        self.shared.noting.store(true, Ordering::SeqCst);
-        let copied = copying(self, &self.shared);
-        self.shared.noting.store(false, Ordering::SeqCst);
-        copied
-    }
-
-    /// What was written since this was asked last. The first answer is empty: noting begins with it.
-    pub(in crate::store) fn touched(&self) -> Result<Touched, StoreError> {
-        match self.ask(WithRows::No)? {
-            Done::Touched(touched) => Ok(touched),
-            _ => Ok(Touched::default()),
-        }
-    }
-
-    /// What was written since this was asked last, as it stands at one moment.
-    pub(in crate::store) fn last_touched(&self) -> Result<apply::Now, StoreError> {
-        match self.ask(WithRows::Yes)? {
-            Done::Rows(rows) => Ok(rows),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    fn ask(&self, with: WithRows) -> Result<Done, StoreError> {
-        let closed = || self.shared.health_or(StoreError::Unavailable(Cause::Closed));
-        let (answer, answered) = oneshot::channel();
-        let job = Job {
-            work: Work::Touched(with),
-            answer: Some(answer),
-            place: None,
-        };
-        let queue = self.queue.as_ref().ok_or_else(closed)?;
-        queue.send(job).map_err(|_| closed())?;
-        answered.blocking_recv().map_err(|_| closed())?
-    }
-}
-
 fn row(kind: Kind, bytes: &[u8]) -> Result<Row, StoreError> {
     Row::decode(bytes).ok_or(StoreError::Unreadable(kind))
 }
@@ -471,137 +430,10 @@ fn start_readers(shared: &Arc<Shared>) -> std::io::Result<tokio::sync::mpsc::Sen
             loop {
                 let reading = held(&readings).blocking_recv();
                 let Some(reading) = reading else { break };
-                reading(&shared);
+                // A reading that panics costs its asker an answer, and not the thread.
+                let _ = catch_unwind(AssertUnwindSafe(|| reading(&shared)));
             }
         })?;
     }
     Ok(readers)
-}
-
-/// Opens the engine on its medium.
-pub(in crate::store) fn open_database(medium: &dyn Medium) -> Result<Database, OpenError> {
-    let path = medium.path().to_owned();
-    let backend = medium.open().map_err(|source| OpenError::Io {
-        path: path.clone(),
-        source,
-    })?;
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    builder.create_with_backend(medium::Boxed(backend)).map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => OpenError::InUse(path),
-        DatabaseError::Storage(StorageError::Io(source)) if source.kind() != std::io::ErrorKind::InvalidData => {
-            OpenError::Io { path, source }
-        }
-        error => OpenError::Damaged {
-            path,
-            detail: error.to_string(),
-        },
-    })
-}
-
-/// Makes sure that this is a store of ours, of this version and for this master key, and reads where it stands.
-fn prepare(database: &Database, medium: &dyn Medium, keyring: &Keyring, random: &Random, now: Timestamp) -> Result<State, OpenError> {
-    let damaged = |detail: &str| OpenError::Damaged {
-        path: medium.path().to_owned(),
-        detail: detail.to_owned(),
-    };
-    let broken = |fault: Fault| damaged(&StoreError::from(fault).to_string());
-    let meta = |key: &'static [u8]| -> Result<Option<Vec<u8>>, OpenError> {
-        let read = || read_one(&database.begin_read().map_err(Fault::from)?, META, key);
-        read().map_err(broken)
-    };
-    match meta(SCHEMA_KEY)? {
-        None => make(database, keyring, random).map_err(broken)?,
-        Some(found) => {
-            let found = <[u8; 4]>::try_from(found.as_slice()).map_err(|_| damaged("its schema version is no number"))?;
-            migrate::migrate(database, medium, u32::from_be_bytes(found), migrate::MIGRATIONS, now)?;
-        }
-    }
-    let cluster = meta(CLUSTER)?.ok_or_else(|| damaged("it has no identity"))?;
-    let check = meta(CHECK)?.ok_or_else(|| damaged("it has no check value"))?;
-    let check: KeyedHash = serde_json::from_slice(&check).map_err(|_| damaged("its check value cannot be read"))?;
-    if keyring.hash_like(&check, Purpose::Check, &cluster) != Some(check.hash) {
-        return Err(OpenError::WrongMasterKey);
-    }
-    load_state(database)
-        .map_err(broken)?
-        .ok_or_else(|| damaged("the end of its audit trail cannot be read"))
-}
-
-/// Where the store stands, read from its tables; `None` if that is not readable.
-fn load_state(database: &Database) -> Result<Option<State>, Fault> {
-    let transaction = database.begin_read()?;
-    let revision = read_one(&transaction, META, REVISION)?.unwrap_or_default();
-    let marked = read_last(&transaction, MARKS)?
-        .and_then(|(key, _)| chain::number_of(&key))
-        .unwrap_or(0);
-    let trail = Trail::ending_with(read_last(&transaction, AUDIT)?, marked);
-    Ok(trail.map(|trail| State {
-        revision: revision.try_into().map_or(0, u64::from_be_bytes),
-        trail,
-    }))
-}
-
-/// The value by which another master key is told.
-fn check_value(keyring: &Keyring, cluster: &[u8]) -> Vec<u8> {
-    // A keyed hash is two strings of digits, which JSON has no reason to refuse.
-    serde_json::to_vec(&keyring.hash(Purpose::Check, cluster)).unwrap_or_default()
-}
-
-/// A new store: its schema, its identity, the check value of its master key.
-fn make(database: &Database, keyring: &Keyring, random: &Random) -> Result<(), Fault> {
-    let cluster: [u8; 16] = random.bytes();
-    in_transaction(database, |tables| {
-        tables.put(META, SCHEMA_KEY, &migrate::SCHEMA.to_be_bytes())?;
-        tables.put(META, CLUSTER, &cluster)?;
-        tables.put(META, CHECK, &check_value(keyring, &cluster))?;
-        Ok(true)
-    })
-}
-
-/// Writes rows as they are into an empty store.
-pub(in crate::store) fn load(database: &Database, rows: &[(&'static str, Pair)]) -> Result<(), StoreError> {
-    let loaded = in_transaction(database, |tables| {
-        for (table, (key, value)) in rows {
-            tables.put(table, key, value)?;
-        }
-        Ok(!rows.is_empty())
-    });
-    loaded.map_err(StoreError::from)
-}
-
-/// A slice of a table, behind a key.
-pub(in crate::store) fn read_slice(
-    database: &Database,
-    table: &'static str,
-    after: Option<&[u8]>,
-    limit: usize,
-) -> Result<Vec<Pair>, StoreError> {
-    let read = || read_many(&database.begin_read().map_err(Fault::from)?, table, &[], after, limit);
-    read().map_err(StoreError::from)
-}
-
-/// The rows of those tables and keys that are there.
-pub(in crate::store) fn read_rows(database: &Database, keys: impl IntoIterator<Item = Spot>) -> Result<HashMap<Spot, Vec<u8>>, StoreError> {
-    let read = || {
-        let transaction = database.begin_read()?;
-        let mut found = HashMap::new();
-        for (table, key) in keys {
-            if let Some(value) = read_one(&transaction, table, &key)? {
-                found.insert((table, key), value);
-            }
-        }
-        Ok::<_, Fault>(found)
-    };
-    read().map_err(StoreError::from)
-}
-
-/// How many rows a table has.
-pub(in crate::store) fn count_rows(database: &Database, table: &'static str) -> Result<u64, StoreError> {
-    let count = || match database.begin_read()?.open_table(Definition::new(table)) {
-        Ok(table) => Ok(table.len()?),
-        Err(TableError::TableDoesNotExist(_)) => Ok(0),
-        Err(error) => Err(Fault::from(error)),
-    };
-    count().map_err(StoreError::from)
 }

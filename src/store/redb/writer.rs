@@ -15,8 +15,9 @@ use crate::store::record::Record;
 use crate::store::rows::Change;
 
 use super::apply::{Batch, Done, State, Work};
+use super::opening::{load_state, open_database};
 use super::tables::{Fault, META, Tables, Touched};
-use super::{RECENT, REVISION, Shared, held, load_state, open_database};
+use super::{RECENT, REVISION, Shared, held};
 
 /// As much work as one transaction takes.
 const BATCH: usize = 512;
@@ -235,13 +236,7 @@ impl Writer {
             self.shared.set_health(None);
         }
         for mark in applied.marks {
-            tracing::info!(
-                entry = mark.entry,
-                hash = %mark.hash,
-                at = %mark.at,
-                signature = serde_json::to_string(&mark.signature).unwrap_or_default(),
-                "audit-mark"
-            );
+            tracing::info!(%mark, "audit trail marked");
         }
         self.remember(&applied.changes);
         if !applied.changes.is_empty() {
