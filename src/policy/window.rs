@@ -52,3 +52,61 @@ impl Window {
         weekday && dated
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::{Weekday, date};
+
+    use super::*;
+
+    fn window(days: &[Weekday], from: u16, to: u16, zone: &str) -> Window {
+        Window {
+            name: "w".parse().unwrap(),
+            at: Place::default(),
+            formerly: Vec::new(),
+            days: days.to_vec(),
+            from_minute: from * 60,
+            to_minute: to * 60,
+            timezone: TimeZone::get(zone).unwrap(),
+            dates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_window_opens_by_the_clock_on_its_own_wall() {
+        use Weekday::{Friday, Saturday, Sunday};
+        let office = window(&[Friday], 8, 18, "Europe/Zurich");
+        let night = window(&[Friday], 22, 6, "UTC");
+        let whole = window(&[Saturday, Sunday], 0, 24, "UTC");
+        for (name, window, at, inside) in [
+            ("before it opens", &office, "2026-03-06T06:59:59Z", false),
+            ("as it opens", &office, "2026-03-06T07:00:00Z", true),
+            ("as it closes", &office, "2026-03-06T17:00:00Z", false),
+            ("summer time", &office, "2026-07-03T06:00:00Z", true),
+            ("another day", &office, "2026-03-05T12:00:00Z", false),
+            ("Friday night", &night, "2026-03-06T22:00:00Z", true),
+            ("early on Saturday, begun on Friday", &night, "2026-03-07T05:59:59Z", true),
+            ("it is over at six", &night, "2026-03-07T06:00:00Z", false),
+            ("early on Friday was Thursday's", &night, "2026-03-06T05:00:00Z", false),
+            ("Saturday's first minute", &whole, "2026-03-07T00:00:00Z", true),
+            ("Sunday's last second", &whole, "2026-03-08T23:59:59Z", true),
+            ("Monday", &whole, "2026-03-09T00:00:00Z", false),
+        ] {
+            assert_eq!(window.contains(Timestamp::parse_rfc3339(at).unwrap()), inside, "{name}");
+        }
+    }
+
+    #[test]
+    fn dates_are_first_and_last_included() {
+        let mut holidays = window(&[], 0, 24, "UTC");
+        holidays.dates = vec![(date(2026, 12, 24), date(2026, 12, 26))];
+        for (at, inside) in [
+            ("2026-12-23T23:59:59Z", false),
+            ("2026-12-24T00:00:00Z", true),
+            ("2026-12-26T23:59:59Z", true),
+            ("2026-12-27T00:00:00Z", false),
+        ] {
+            assert_eq!(holidays.contains(Timestamp::parse_rfc3339(at).unwrap()), inside, "{at}");
+        }
+    }
+}
