@@ -12,11 +12,12 @@ use crate::app::refusal::{Asked, Denied, Refusal, RefusalKind};
 use crate::base::time::Timestamp;
 use crate::model::name::IpPatternName;
 use crate::policy::Reason;
+use crate::policy::facts::Host;
 use crate::policy::house::judge;
 
 use super::answer::{self, Answer, Problem};
 use super::cx::{Cx, frame, retry_after};
-use super::pages::refused::{DeniedIpPage, DeniedPage, ErrorPage, ExpiredPage, UpstreamPage};
+use super::pages::refused::{BarePage, DeniedIpPage, DeniedPage, ErrorPage, ExpiredPage, UpstreamPage};
 use super::relative::Moment;
 use super::return_to::Destination;
 use super::view::{BASE, Denial, Frame, Link, Onward};
@@ -87,7 +88,7 @@ impl Scene<'_> {
                 "This is not understood here",
                 &format!("portcullis does not know {what} that the request uses."),
             ),
-            RefusalKind::UnknownHost => self.error(
+            RefusalKind::UnknownHost => self.bare(
                 StatusCode::MISDIRECTED_REQUEST,
                 "no-app",
                 "No application has this name",
@@ -192,14 +193,28 @@ impl Scene<'_> {
     /// Any refusal that has no page of its own.
     #[must_use]
     pub fn error(&self, status: StatusCode, reason: &str, title: &str, words: &str) -> Answer {
+        let ours = |host: &Host| host.as_str() == self.live.settings.public_url.host() || self.live.policies.knows_host(host);
+        if !self.asked.host.as_ref().is_some_and(ours) {
+            return self.bare(status, reason, title, words);
+        }
         let page = ErrorPage {
             frame: self.frame(),
             title: title.to_owned(),
             words: words.to_owned(),
-            link: self.asked.host.is_some().then(|| Link {
+            link: Some(Link {
                 path: format!("{}/", self.frame().base),
                 name: "My applications".to_owned(),
             }),
+            request: self.request(),
+        };
+        self.choose(status, reason, words, None, &page)
+    }
+
+    /// A refusal to a host that is none of ours.
+    fn bare(&self, status: StatusCode, reason: &str, title: &str, words: &str) -> Answer {
+        let page = BarePage {
+            title: title.to_owned(),
+            words: words.to_owned(),
             request: self.request(),
         };
         self.choose(status, reason, words, None, &page)

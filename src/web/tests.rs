@@ -3,7 +3,11 @@
 mod browser;
 mod hand_over;
 
+use std::time::Duration;
+
 use http::StatusCode;
+
+use crate::app::refusal::RefusalKind;
 
 use browser::{ADA, Browser, GOOD, House, PORTAL};
 
@@ -406,4 +410,69 @@ async fn the_home_page_shows_what_can_be_opened() {
     let home = bo.get("/.portcullis/").await;
     assert!(home.text.contains("href=\"https://eln.example/\""), "{}", home.text);
     assert!(!home.text.contains("Inventory"), "{}", home.text);
+}
+
+#[tokio::test]
+async fn a_strangers_host_learns_nothing_of_the_house() {
+    let house = House::with_admin().await;
+    let page = house.refuse("nothing.example", RefusalKind::UnknownHost);
+    assert_eq!(page.status, StatusCode::MISDIRECTED_REQUEST);
+    for told in ["sso.example", "Northgate", "assets/"] {
+        assert!(!page.text.contains(told), "{}", page.text);
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_gateway_are_pages_problems_or_the_way_to_sign_in() {
+    let house = House::with_admin().await;
+    let late = RefusalKind::UpstreamLate { limit: "first_byte" };
+    for (name, kind, status, words) in [
+        ("denied", RefusalKind::NotFound, 404, "Nothing is here"),
+        (
+            "too many",
+            RefusalKind::TooMany {
+                retry_after: Duration::from_secs(90),
+            },
+            429,
+            "Too many requests",
+        ),
+        ("too large", RefusalKind::BodyTooLarge, 413, "too large"),
+        ("down", RefusalKind::UpstreamDown, 502, "Notebook is not answering"),
+        ("late", late, 504, "did not reply in time"),
+        (
+            "store away",
+            RefusalKind::Unavailable {
+                retry_after: Duration::from_secs(5),
+            },
+            503,
+            "lets nobody in",
+        ),
+        (
+            "malformed",
+            RefusalKind::Malformed {
+                what: "the path has dot segments",
+            },
+            400,
+            "dot segments",
+        ),
+    ] {
+        let page = house.refuse("eln.example", kind);
+        assert_eq!(page.status.as_u16(), status, "{name}");
+        assert!(page.text.contains(words), "{name}: {}", page.text);
+        assert!(page.header("x-request-id").starts_with("r-"), "{name}");
+        if status == 429 {
+            assert_eq!(page.header("retry-after"), "90");
+        }
+    }
+    let sent = house.refuse(
+        "eln.example",
+        RefusalKind::SignIn {
+            reason: "no-session",
+            ended: false,
+        },
+    );
+    assert_eq!(
+        (sent.status.as_u16(), sent.location()),
+        (302, "https://eln.example/.portcullis/sign-in?rd=%2Fa%3Fb%3Dc")
+    );
 }

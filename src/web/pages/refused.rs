@@ -73,3 +73,15 @@ pub struct ErrorPage {
     /// The request's id.
     pub request: String,
 }
+
+/// A refusal on a host that is none of ours: it names nothing of the house, and asks that host for no asset.
+#[derive(Template)]
+#[template(path = "pages/bare.html")]
+pub struct BarePage {
+    /// What is wrong, in a few words.
+    pub title: String,
+    /// What is wrong and what to do, in a sentence or two.
+    pub words: String,
+    /// The request's id.
+    pub request: String,
+}

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::Full;
 
 use crate::accounts::{Accounts, Acting, AddOutcome, HouseRules, NewUser, Presented};
-use crate::app::refusal::Asked;
+use crate::app::refusal::{Asked, Refusal, RefusalKind, ShownApplication};
 use crate::app::{App, Live};
 use crate::audit::decisions::{DecisionLog, Destination, LogSettings};
 use crate::audit::metrics::Metrics;
@@ -21,11 +21,11 @@ use crate::model::id::RequestId;
 use crate::model::password::Password;
 use crate::model::session::SessionValue;
 use crate::policy::RequestFacts;
-use crate::policy::facts::Scheme;
+use crate::policy::facts::{Host, Scheme};
 use crate::signin::local::Passwords;
 use crate::store::Store;
 use crate::web::cookies::Cookie;
-use crate::web::{Visitor, Web};
+use crate::web::{Visitor, Web, refusal};
 
 pub(super) const PORTAL: &str = "sso.example";
 pub(super) const ADA: &str = "ada@lab.example";
@@ -114,6 +114,38 @@ impl House {
     /// Time passes.
     pub(super) fn wait(&self, span: Duration) {
         self.clock.advance(span);
+    }
+
+    /// What a browser gets that asked a host for `/a?b=c` and was refused by the gateway.
+    pub(super) fn refuse(&self, host: &str, kind: RefusalKind) -> Page {
+        let mut headers = HeaderMap::new();
+        headers.insert("accept", HeaderValue::from_static("text/html"));
+        let asked = Asked {
+            id: RequestId::generate(&Random::System),
+            method: Method::GET,
+            scheme: Scheme::Https,
+            host: Some(Host::of(host)),
+            target: "/a?b=c".into(),
+            client_ip: None,
+            headers,
+        };
+        let application = Some(ShownApplication {
+            name: "eln".parse().unwrap(),
+            title: "Notebook".into(),
+        });
+        let refusal = Refusal {
+            kind,
+            asked,
+            decision: None,
+            application,
+        };
+        let (parts, body) = refusal::answer(&self.live, &refusal, self.clock.now()).into_parts();
+        Page {
+            status: parts.status,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+            path: String::new(),
+            headers: parts.headers,
+        }
     }
 
     /// With the admin Ada, whose password is [`GOOD`].
