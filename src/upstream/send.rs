@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::header::HOST;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
-use crate::policy::application::Timeouts;
+use crate::policy::application::{Target, Timeouts};
 
 use super::body::{AnswerBody, Fault, InFlight, RequestBody, Upload};
 use super::connect::{ConnectError, Sender, connect};
@@ -144,16 +146,52 @@ impl From<TrySendError<Request<RequestBody>>> for Outcome {
     }
 }
 
+/// Writes a request as HTTP/2 has it: the host in the target, and no field for it.
+fn for_http2(request: &mut Request<RequestBody>, target: &Target) {
+    *request.version_mut() = Version::HTTP_2;
+    let Some(host) = request.headers_mut().remove(HOST) else {
+        return;
+    };
+    let scheme = if matches!(target, Target::Tcp { tls: true, .. }) {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    };
+    let path = request.uri().path_and_query().cloned();
+    let whole = Uri::builder()
+        .scheme(scheme)
+        .authority(host.as_bytes())
+        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
+        .build();
+    if let Ok(whole) = whole {
+        *request.uri_mut() = whole;
+    }
+}
+
+/// Writes it as HTTP/1.1 has it, should it have been meant for HTTP/2 before.
+fn for_http1(request: &mut Request<RequestBody>) {
+    *request.version_mut() = Version::HTTP_11;
+    let Some(authority) = request.uri().authority().cloned() else {
+        return;
+    };
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+}
+
 async fn exchange(
     server: &Arc<Server>,
     sender: Sender,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     how: &Sending,
     total: Option<Instant>,
 ) -> Result<Response<AnswerBody>, Outcome> {
     let in_flight = InFlight::on(Arc::clone(server));
     let (answer, lease): (Response<Incoming>, _) = match sender {
         Sender::Http1(mut sender) => {
+            for_http1(&mut request);
             if let Err(error) = sender.ready().await {
                 return Err(Outcome::Failed {
                     error,
@@ -164,6 +202,7 @@ async fn exchange(
             (answer, Some(sender))
         }
         Sender::Http2(mut sender) => {
+            for_http2(&mut request, &server.target);
             if let Err(error) = sender.ready().await {
                 return Err(Outcome::Failed {
                     error,

@@ -9,4 +9,5 @@
 
 mod forwarding;
 mod framing;
+mod over_tls;
 mod support;

@@ -15,7 +15,7 @@ use portcullis::audit::metrics::Metrics;
 use portcullis::base::random::Random;
 use portcullis::base::seal::{Keyring, MasterKey};
 use portcullis::base::time::{Clock, Timestamp};
-use portcullis::config::{ListenAddress, PolicyTexts, SourceText, Sources};
+use portcullis::config::{ListenAddress, NamedFile, PolicyTexts, SourceText, Sources};
 use portcullis::model::id::UserId;
 use portcullis::model::password::Password;
 use portcullis::model::session::SessionValue;
@@ -213,14 +213,20 @@ fn policies(policy: &str) -> PolicyTexts {
 }
 
 fn sources(settings: &str, policy: &str) -> Sources {
-    Sources {
+    let mut sources = Sources {
         settings: Some(SourceText {
             name: "config/portcullis.toml".into(),
             text: settings.into(),
         }),
         policies: policies(policy),
         ..Sources::default()
+    };
+    for wanted in portcullis::config::wanted(&sources) {
+        if let Ok(bytes) = std::fs::read(&wanted.written) {
+            sources.named.insert(wanted.written, NamedFile::Plain(bytes.into()));
+        }
     }
+    sources
 }
 
 fn parse(sources: &Sources, clock: &Clock) -> Live {
