@@ -19,8 +19,8 @@ fn jupyterhub_sees_the_right_user_and_role_no_forged_header_and_its_kernel_answe
         .env("PORTCULLIS_BINARY", env!("CARGO_BIN_EXE_portcullis"))
         .output()
         .expect("the Python of target/tools/jupyterhub starts");
-    let words = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
-    println!("{words}");
+    let words = String::from_utf8_lossy(&checked.stdout);
+    println!("{words}{}", String::from_utf8_lossy(&checked.stderr));
     assert!(
         checked.status.success(),
         "not every promise held: {}",

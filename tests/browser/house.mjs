@@ -111,7 +111,7 @@ rule = [
   { path = "/curators/**", require = { roles = ["curator"] } },
   { path = "/admins/**", require = { roles = ["admin"] } },
   { path = "/fresh/**", max_age = "1s" },
-  { path = "/second/**", mfa = true },
+  { path = "/second/**", mfa = "required" },
 ]
 
 [app.vault]

@@ -310,6 +310,28 @@ function more(now) {
       noComplaints(desk);
     }],
 
+    ['wrong passwords shut the name for that network, and nobody elsewhere', async (browser) => {
+      const { house } = now();
+      const guesser = await person(browser, { from: '198.51.100.7' });
+      await guesser.page.goto(house.page('/sign-in'));
+      for (let time = 0; time < 10; time += 1) {
+        await fill(guesser.page, { 'Email or username': grace.email, Password: `guess number ${time}` });
+        await press(guesser.page, 'Sign in');
+        await says(guesser.page, 'Email, username or password is wrong.');
+      }
+      await fill(guesser.page, { 'Email or username': grace.email, Password: grace.second });
+      await press(guesser.page, 'Sign in');
+      await says(guesser.page, 'Too many tries. Wait 15 minutes, or reset your password.');
+      const her = await person(browser);
+      await signIn(her.page, house.page('/'), grace.email, grace.second);
+      await home(her.page);
+      house.command('ban', 'clear', '--all');
+      await fill(guesser.page, { 'Email or username': grace.email, Password: grace.second });
+      await press(guesser.page, 'Sign in');
+      await home(guesser.page);
+      noComplaints(her);
+    }],
+
     ['signing out anywhere ends the session everywhere', async (browser) => {
       const { house } = now();
       const her = await person(browser);
