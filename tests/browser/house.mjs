@@ -39,7 +39,7 @@ export async function openHouse({ signin = '', more = '' } = {}) {
     const late = setTimeout(() => reject(new Error('the gateway did not say `ready` in 60 seconds')), 60_000);
     const tell = (what) => new Error(`${what}\n${[...said, ...log].join('\n')}`);
     child.on('error', (error) => reject(tell(`${binary} does not start: ${error.message}`)));
-    child.on('exit', (code) => reject(tell(`the gateway ended with ${code} before it was ready`)));
+    child.on('close', (code) => reject(tell(`the gateway ended with ${code} before it was ready`)));
     createInterface({ input: child.stdout }).on('line', (line) => {
       said.push(line);
       if (line.trim() === 'ready') {

@@ -101,8 +101,9 @@ export function stories(style, signin) {
       const her = await person(browser);
       await newAccount(her.page, house, grace.email, ` ${registration.toLowerCase().replace('-', ' ')} `, grace.first);
       await home(her.page);
-      const whoami = await her.page.evaluate(async () => (await fetch('/.portcullis/whoami')).json());
-      must(JSON.stringify(whoami.user).includes('grace'), 'whoami says who is signed in', whoami);
+      const told = await (await her.context.newPage()).goto(house.page('/whoami'));
+      const whoami = await told.json();
+      must(JSON.stringify(whoami.user).includes(grace.name) && whoami.address === addresses.office, 'whoami says who is signed in, and from where', whoami);
       const again = await person(browser, { from: addresses.home });
       await newAccount(again.page, house, grace.email, registration, grace.first);
       await says(again.page, 'The email and token do not match, or the token has ended.');

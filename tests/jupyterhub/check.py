@@ -202,7 +202,7 @@ async def open_socket(house, person, path):
     if cookies:
         headers["Cookie"] = cookies
     try:
-        return await websocket_connect(HTTPRequest(house.hub.replace("http", "ws", 1) + path, headers=headers, connect_timeout=20), connect_timeout=20)
+        return await websocket_connect(HTTPRequest(house.hub.replace("http", "ws", 1) + path, headers=headers, connect_timeout=20))
     except HTTPClientError as refused:
         return refused.code
 
