@@ -47,7 +47,7 @@ pub use memory::{Caller, Stay};
 pub use once::Full;
 pub use passwords::{AskOutcome, ChangeOutcome};
 pub use redeem::{Flaws, TokenForm, TokenOutcome, TypedNames};
-pub use rules::HouseRules;
+pub use rules::{HouseRules, network_limit};
 pub use sessions::{Presented, REPLACED_LASTS, SessionLine, csrf_fits};
 pub use sign_in::{Credentials, NewSession, Realm, SignInOutcome};
 pub use signing::{KeyFault, PublicKey, SigningAlgorithm, SigningKey};

@@ -64,7 +64,7 @@ impl Default for HouseRules {
                 attempts: 10,
                 lock_for: 15 * MINUTE,
             },
-            network_limit: NETWORK_LIMIT,
+            network_limit: network_limit(10),
             signing_algorithm: SigningAlgorithm::Es256,
             signing_rotate: 30 * DAY,
             signing_publish_ahead: DAY,
@@ -73,9 +73,13 @@ impl Default for HouseRules {
     }
 }
 
-/// Wrong tries from one network in a minute. Above what a full queue of passwords can hold at once, so that a rush of people who know
-/// their passwords is never taken for guessing; the success of each takes its try back.
-pub(super) const NETWORK_LIMIT: AttemptLimit = AttemptLimit {
-    attempts: 100,
-    lock_for: MINUTE,
-};
+/// Wrong tries from one network in a minute, whatever the names: ten times what one name takes in its window, and never fewer than a full
+/// queue of passwords can hold at once, so that a rush of people who know theirs is not taken for guessing; the success of each takes its
+/// try back.
+#[must_use]
+pub fn network_limit(attempts_of_a_name: u32) -> AttemptLimit {
+    AttemptLimit {
+        attempts: attempts_of_a_name.saturating_mul(10).max(100),
+        lock_for: MINUTE,
+    }
+}

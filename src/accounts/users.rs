@@ -71,7 +71,7 @@ pub enum AddOutcome {
 }
 
 /// What came of changing an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EditOutcome {
     /// It is changed.
     Changed,

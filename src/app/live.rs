@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::accounts::{HouseRules, SigningAlgorithm};
+use crate::accounts::{HouseRules, SigningAlgorithm, network_limit};
 use crate::audit::decisions::{Destination, LogSettings, PathDetail};
 use crate::base::diagnostic::{Diagnostic, Texts};
 use crate::base::sources::{PolicyTexts, Sources};
@@ -96,6 +96,7 @@ impl Live {
                 attempts: signin.attempts,
                 lock_for: signin.lock_for,
             },
+            network_limit: network_limit(signin.attempts),
             signing_algorithm: match assertion.algorithm {
                 config::SigningAlgorithm::Es256 => SigningAlgorithm::Es256,
                 config::SigningAlgorithm::EdDsa => SigningAlgorithm::EdDsa,
@@ -103,7 +104,6 @@ impl Live {
             signing_rotate: assertion.rotate,
             signing_publish_ahead: assertion.publish_ahead,
             signing_ttl: assertion.ttl,
-            ..HouseRules::default()
         }
     }
 

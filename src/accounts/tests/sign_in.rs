@@ -117,24 +117,34 @@ async fn a_network_that_guesses_many_names_has_to_wait_and_right_ones_do_not_cou
 
 #[tokio::test]
 async fn what_a_stranger_can_see_takes_the_same_steps() {
-    let house = House::new();
+    let house = House::with(HouseRules {
+        name_limit: crate::model::attempts::AttemptLimit {
+            attempts: 1000,
+            lock_for: MINUTE,
+        },
+        ..HouseRules::default()
+    });
     house.add("ada@lab.example", Some(GOOD)).await;
     let timed = |name: &'static str| {
         let house = &house;
         async move {
             let began = std::time::Instant::now();
             house.sign_in_from(name, BETTER, HOME).await;
-            began.elapsed()
+            began.elapsed().as_secs_f64()
         }
     };
     timed("warm").await;
-    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
-    for _ in 0..8 {
+    // The shortest of several is what the steps take; the others waited for a busy machine. A step that is missing for one of the two
+    // never lets them meet.
+    let (mut known, mut unknown) = (f64::MAX, f64::MAX);
+    for _ in 0..45 {
         known = known.min(timed("ada").await);
         unknown = unknown.min(timed("eve").await);
+        if (0.75..1.33).contains(&(known / unknown)) {
+            return;
+        }
     }
-    let ratio = known.as_secs_f64() / unknown.as_secs_f64();
-    assert!((0.5..2.0).contains(&ratio), "known {known:?}, unknown {unknown:?}");
+    panic!("known {known} s, unknown {unknown} s");
 }
 
 #[tokio::test]
