@@ -28,6 +28,7 @@ use crate::model::name::ApplicationName;
 use crate::policy::facts::{House as Ours, Scheme};
 use crate::web;
 use crate::web::cookies::{Cookie, Keep};
+use crate::web::view::BASE;
 use crate::web::{Visitor, Web};
 
 use super::listener::head_limits;
@@ -184,6 +185,7 @@ impl House {
                     close: false,
                 }
             }
+            Err(refusal) if of_portal(live, read) => at_portal(live, *refusal, read),
             Err(refusal) => refuse(live, &refusal, read.facts.now),
         }
     }
@@ -233,6 +235,21 @@ fn at_the_door(live: &Live, read: &Read, cookies: &OurCookies) -> Option<Refusal
         return Some(RefusalKind::InClear);
     }
     None
+}
+
+fn of_portal(live: &Live, read: &Read) -> bool {
+    read.facts.host.as_str() == live.settings.public_url.host()
+}
+
+/// The portal's host is ours even where no application has it: its root leads to the pages, and nothing else is there.
+fn at_portal(live: &Live, mut refusal: Refusal, read: &Read) -> Answered {
+    if refusal.kind == RefusalKind::UnknownHost {
+        if read.facts.path.original() == "/" && matches!(read.facts.method, Method::GET | Method::HEAD) {
+            return Answered::ours(web::answer::found(&format!("{BASE}/")));
+        }
+        refusal.kind = RefusalKind::NotFound;
+    }
+    refuse(live, &refusal, read.facts.now)
 }
 
 fn of_flaw(flaw: Flaw, id: RequestId, parts: &Parts) -> Refusal {
