@@ -6,9 +6,12 @@
 mod arguments;
 mod ask;
 mod check;
+mod demo;
 mod explain;
 mod operations;
 mod output;
+mod sample;
+mod serve;
 mod shell;
 mod user;
 
@@ -55,8 +58,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
     let output = Output::of(arguments.json);
     let config = arguments.config;
     match arguments.command {
-        Command::Serve(_) => Outcome::Usage,
-        Command::Demo(_) => Outcome::Usage,
+        Command::Serve(options) => serve::run(&config, &options),
+        Command::Demo(options) => demo::run(&options),
         Command::Check(options) => check::run(&config, &options, &output),
         Command::Explain(options) => explain::explain(&config, options, &output),
         Command::WhoCan(options) => explain::who_can(&config, options, &output),

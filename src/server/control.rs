@@ -5,7 +5,6 @@
 mod answer;
 mod deeds;
 mod house_steps;
-mod in_use;
 mod keeping;
 mod looks;
 

@@ -1,10 +1,12 @@
 //! Reads the files again and puts what they mean in force, as one piece or not at all.
 
 use crate::app::{Live, Stale};
-use crate::base::diagnostic::Level;
+use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::sources::Sources;
+use crate::base::time::Timestamp;
 
 use super::files::Files;
+use super::in_use::People;
 use super::last_good;
 use super::opening::{Desk, rendered};
 
@@ -22,6 +24,8 @@ pub enum Reloaded {
     Refused {
         /// Every problem, as people read it.
         problems: Vec<String>,
+        /// The same, one line each.
+        lines: Vec<String>,
     },
 }
 
@@ -34,54 +38,67 @@ pub async fn reload(desk: &Desk) -> Reloaded {
     let outcome = match read {
         Ok(Ok((sources, live))) => put_in_force(desk, &sources, live).await,
         Ok(Err(refused)) => refused,
-        Err(_) => Reloaded::Refused {
-            problems: vec!["reading the policies ended in a fault of portcullis; see the log".to_owned()],
-        },
+        Err(_) => refused("reading the policies ended in a fault of portcullis; see the log"),
     };
     app.metrics.set_last_reload(matches!(outcome, Reloaded::InForce { .. }));
     match &outcome {
         Reloaded::InForce { generation, warnings } => tracing::info!(generation, warnings = warnings.len(), "reloaded"),
-        Reloaded::Refused { problems } => {
-            let lines: Vec<String> = problems
-                .iter()
-                .filter_map(|problem| problem.lines().next())
-                .map(str::to_owned)
-                .collect();
-            for problem in &lines {
+        Reloaded::Refused { lines, .. } => {
+            for problem in lines {
                 tracing::error!(problem, "not reloaded, the policy in force stays");
             }
             app.mark_stale(Stale {
                 since: now,
-                problems: lines.into(),
+                problems: lines.clone().into(),
             });
         }
     }
     outcome
 }
 
-fn read_and_judge(files: &Files, now: crate::base::time::Timestamp) -> Result<(Sources, Live), Reloaded> {
-    let sources = files.read().map_err(|error| Reloaded::Refused {
-        problems: vec![error.to_string()],
-    })?;
+/// A refusal that no file has a place for.
+fn refused(why: &str) -> Reloaded {
+    Reloaded::Refused {
+        problems: vec![why.to_owned()],
+        lines: vec![why.to_owned()],
+    }
+}
+
+fn refused_for(sources: &Sources, problems: &[Diagnostic]) -> Reloaded {
+    let texts = sources.texts();
+    Reloaded::Refused {
+        problems: rendered(sources, problems),
+        lines: problems.iter().map(|problem| problem.one_line(&texts)).collect(),
+    }
+}
+
+fn read_and_judge(files: &Files, now: Timestamp) -> Result<(Sources, Live), Reloaded> {
+    let sources = files.read().map_err(|error| refused(&error.to_string()))?;
     match Live::parse(&sources, now) {
         Ok(live) => Ok((sources, live)),
-        Err(problems) => Err(Reloaded::Refused {
-            problems: rendered(&sources, &problems),
-        }),
+        Err(problems) => Err(refused_for(&sources, &problems)),
     }
 }
 
 async fn put_in_force(desk: &Desk, sources: &Sources, live: Live) -> Reloaded {
     let app = &desk.app;
     let now = app.clock.now();
+    let people = match People::read(&app.accounts, now).await {
+        Ok(people) => people,
+        Err(error) => {
+            let why = format!("whether an administrator could still get in cannot be asked: {error}");
+            return refused(&why);
+        }
+    };
+    let mut found = people.administrators(&live.policies, now);
+    // Whoever is locked out already must be able to mend it.
+    if locks_out(&found) && !locks_out(&people.administrators(&app.live().policies, now)) {
+        return refused_for(sources, &found);
+    }
+    found.extend(people.orphans(&live.policies));
     let generation = live.generation();
     tell_what_needs_a_restart(&app.live(), &live);
-    let warnings: Vec<_> = live
-        .findings
-        .iter()
-        .filter(|finding| finding.level != Level::Info)
-        .cloned()
-        .collect();
+    found.extend(live.findings.iter().filter(|finding| finding.level != Level::Info).cloned());
     let kept = last_good::keep(&desk.store, &live, now).await;
     app.replace(live);
     if let Err(error) = kept {
@@ -92,8 +109,12 @@ async fn put_in_force(desk: &Desk, sources: &Sources, live: Live) -> Reloaded {
     }
     Reloaded::InForce {
         generation,
-        warnings: rendered(sources, &warnings),
+        warnings: rendered(sources, &found),
     }
+}
+
+fn locks_out(findings: &[Diagnostic]) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Error)
 }
 
 /// Listeners, store, keys and threads are taken at start; changing them does nothing until the next one, and that is said.

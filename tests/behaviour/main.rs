@@ -7,7 +7,11 @@
     reason = "tests may stop on the spot"
 )]
 
+mod a_person_signs_in;
+mod commands;
 mod forwarding;
 mod framing;
+mod ip_pattern_shuts_out;
 mod over_tls;
+mod reload_keeps_old_rules;
 mod support;

@@ -15,6 +15,7 @@ use crate::model::user::User;
 
 use super::answer::{Added, Answer, Change, Handed, Member, Person, SessionLine};
 use super::{NewPerson, Request, keeping, looks};
+use crate::server::in_use::everybody;
 use crate::server::opening::Desk;
 
 /// People on one page of a list; an answer is one line, and nobody wants a line of a million people.
@@ -210,24 +211,6 @@ async fn list(desk: &Desk, search: Option<String>, after: Option<String>, now: T
     })
 }
 
-/// Everybody, page by page.
-pub(super) async fn everybody(desk: &Desk, now: Timestamp) -> Result<Vec<Listed>, No> {
-    let mut people = Vec::new();
-    let mut page = Page::First;
-    loop {
-        let found = desk
-            .app
-            .accounts
-            .list_users(&Filter::default(), &page, PAGE, &Acting::command_line(), now)
-            .await?;
-        people.extend(found.lines);
-        match found.after {
-            Some(after) => page = Page::After(after),
-            None => return Ok(people),
-        }
-    }
-}
-
 async fn show(desk: &Desk, who: &str, now: Timestamp) -> Result<Answer, No> {
     let user = found(desk, who).await?;
     Ok(Answer::Person(person_of(desk, user.id, now).await?))
@@ -334,7 +317,7 @@ fn handed(desk: &Desk, token: &ShownToken) -> Handed {
 async fn sessions(desk: &Desk, user: Option<String>, now: Timestamp) -> Result<Answer, No> {
     let people = match user {
         Some(who) => vec![found(desk, &who).await?],
-        None => everybody(desk, now).await?.into_iter().map(|one| one.user).collect(),
+        None => everybody(&desk.app.accounts, now).await?.into_iter().map(|one| one.user).collect(),
     };
     let mut lines = Vec::new();
     for user in people {

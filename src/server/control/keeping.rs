@@ -51,7 +51,7 @@ pub(super) async fn reload_now(desk: &Desk) -> Answer {
             words.push(format!("in force: generation {generation}"));
             Answer::Done(words.join("\n"))
         }
-        Reloaded::Refused { problems } => Answer::Refused(Refused {
+        Reloaded::Refused { problems, .. } => Answer::Refused(Refused {
             code: "not-reloaded".to_owned(),
             message: "not reloaded: the policy in force stays".to_owned(),
             details: problems,

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::Method;
 use url::Url;
 
+use crate::app::Live;
 use crate::audit::decisions::{Found, find_in_files};
 use crate::audit::record::LoggedRequest;
 use crate::base::random::Random;
@@ -21,12 +23,14 @@ use crate::policy::explain::{Explanation, explain as explain_request};
 use crate::policy::facts::{House, RequestFacts, Scheme};
 use crate::policy::pattern::{PathPattern, Segment};
 use crate::policy::{PolicySet, Verdict};
+use crate::server::files::Files;
+use crate::server::in_use::{People, everybody};
 use crate::server::opening::Desk;
 
 use super::Subject;
-use super::answer::{Answer, Opening, WhoLine};
-use super::deeds::{No, everybody, found, named, no};
-use super::{house_steps, in_use};
+use super::answer::{Answer, Finding, Opening, WhoLine};
+use super::deeds::{No, found, named, no};
+use super::house_steps;
 
 pub(super) async fn explain(
     desk: &Desk,
@@ -195,7 +199,7 @@ pub(super) async fn who_can(desk: &Desk, request: &str, from: Option<IpAddr>, no
     let facts = asked(request, from, now)?;
     let live = desk.app.live();
     let mut lines = Vec::new();
-    for listed in everybody(desk, now).await? {
+    for listed in everybody(&desk.app.accounts, now).await? {
         let user = listed.user;
         if user.status != UserStatus::Active && user.status != UserStatus::Pending {
             continue;
@@ -357,6 +361,33 @@ fn like<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
     near.map(|(_, one)| format!("; did you mean `{one}`?")).unwrap_or_default()
 }
 
-pub(super) async fn check_store(desk: &Desk, policies: Option<PathBuf>) -> Result<Answer, No> {
-    in_use::findings(desk, policies).await.map(Answer::Findings)
+/// What the store has to say about the policies in `folder`, or those in force.
+pub(super) async fn check_store(desk: &Desk, folder: Option<PathBuf>) -> Result<Answer, No> {
+    let now = desk.app.clock.now();
+    let people = People::read(&desk.app.accounts, now).await?;
+    let policies = match folder {
+        None => Arc::clone(&desk.app.live().policies),
+        Some(folder) => {
+            let files = Files {
+                policies: Some(folder),
+                ..desk.files.clone()
+            };
+            let sources = files.read().map_err(|error| no("unreadable", error.to_string()))?;
+            // What is wrong with the tree itself is told by whoever asks; nothing can be said about the store then.
+            let Ok(live) = Live::parse(&sources, now) else {
+                return Ok(Answer::Findings(Vec::new()));
+            };
+            live.policies
+        }
+    };
+    let mut found = people.administrators(&policies, now);
+    found.extend(people.orphans(&policies));
+    found.extend(people.unused(&policies));
+    let findings = found.into_iter().map(|one| Finding {
+        code: one.code.to_owned(),
+        level: one.level.to_string(),
+        message: one.message,
+        help: one.help,
+    });
+    Ok(Answer::Findings(findings.collect()))
 }

@@ -1,5 +1,8 @@
 //! A running gateway on loopback, people in it, and clients that speak raw bytes.
 
+pub(crate) mod application;
+pub(crate) mod browser;
+pub(crate) mod house;
 pub(crate) mod upstream;
 
 use std::net::SocketAddr;
