@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::model::name::{IpPatternName, RoleName};
 use crate::model::principal::Principal;
+use crate::model::user::UserStatus;
 
 use crate::policy::decision::{Decision, Reason};
 use crate::policy::facts::RequestFacts;
@@ -41,7 +42,15 @@ pub(super) fn to_allow(policies: &PolicySet, principal: &Principal, facts: &Requ
         Reason::IpRule(patterns) => come_from(patterns),
         Reason::IpService(name) => come_from(policies.service(name).map_or(&[], |service| &service.ip_pattern)),
         Reason::NoSession => "sign in".to_owned(),
-        Reason::Account => format!("{who} is not in use: enable the account, or renew the service"),
+        Reason::Account => match principal {
+            Principal::User(identity) if identity.status == UserStatus::Pending => {
+                format!("{who} has not registered yet: hand over the token")
+            }
+            Principal::User(_) => format!("enable the account of {who}"),
+            Principal::Service(_) | Principal::Anonymous => {
+                format!("{who} has expired or is no longer in policy: renew it there, or its credential in the console")
+            }
+        },
         Reason::Method { accepted } if accepted.is_empty() => "sign in through another provider".to_owned(),
         Reason::Method { accepted } => format!("sign in by {}", words(accepted)),
         Reason::MfaNeeded => "sign in with a second factor".to_owned(),
