@@ -49,14 +49,16 @@ impl Forward<'_> {
             SendError::Request(fault) => RefusalKind::BodyBroken {
                 stalled: *fault == Fault::Stalled || self.ask.conversation.is_stalled(),
             },
-            SendError::Unreachable(_) | SendError::NoAnswer(_) | SendError::NoServer => RefusalKind::UpstreamDown,
+            SendError::Unreachable(_) | SendError::NoAnswer(_) | SendError::Unfit(_) | SendError::NoServer => RefusalKind::UpstreamDown,
         };
-        tracing::warn!(
-            application = %self.application.name,
-            request = %self.ask.read.asked.id,
-            error = error as &dyn std::error::Error,
-            "not answered by the application"
-        );
+        if !matches!(error, SendError::Request(_)) {
+            tracing::warn!(
+                application = %self.application.name,
+                request = %self.ask.read.asked.id,
+                error = error as &dyn std::error::Error,
+                "not answered by the application"
+            );
+        }
         self.refuse(kind)
     }
 

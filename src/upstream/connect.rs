@@ -20,7 +20,7 @@ use super::body::RequestBody;
 use super::{Cluster, Server, Wanted};
 
 /// The largest response head that is taken, in bytes.
-const MOST_HEAD: usize = 64 * 1024;
+pub(super) const MOST_HEAD: usize = 64 * 1024;
 /// The most fields of a response.
 const MOST_FIELDS: usize = 200;
 const WINDOW_OF_STREAM: u32 = 1024 * 1024;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::policy::application::{Target, Timeouts};
 
 use super::body::{AnswerBody, Fault, InFlight, RequestBody, Upload};
-use super::connect::{ConnectError, Sender, connect};
+use super::connect::{ConnectError, MOST_HEAD, Sender, connect};
 use super::{Cluster, Server, pool};
 
 /// Which protocol a request needs.
@@ -49,6 +49,9 @@ pub enum SendError {
     /// A server was reached and gave no answer that could be read.
     #[error("the application's server gave no answer that can be read")]
     NoAnswer(#[source] hyper::Error),
+    /// Its answer is not one to pass on.
+    #[error("the application's server {0}")]
+    Unfit(&'static str),
     /// A time limit, by the name it has in policy.
     #[error("the application's server was later than `timeout.{0}` allows")]
     Late(&'static str),
@@ -102,6 +105,7 @@ pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &S
                     Cluster::answered(&server);
                     return Ok(answer);
                 }
+                Err(Outcome::Unfit(why)) => return Err(SendError::Unfit(why)),
                 Err(Outcome::Late(limit)) => {
                     cluster.failed(&server);
                     return Err(SendError::Late(limit));
@@ -129,6 +133,7 @@ pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &S
 
 enum Outcome {
     Late(&'static str),
+    Unfit(&'static str),
     Failed {
         error: hyper::Error,
         /// The request, if nothing of it was sent.
@@ -213,7 +218,28 @@ async fn exchange(
             (in_time(sender.try_send_request(request), how, total).await??, None)
         }
     };
+    if let Some(why) = unfit(answer.headers(), lease.is_some()) {
+        // The connection goes with its sender: what follows on it could be anybody's.
+        return Err(Outcome::Unfit(why));
+    }
     Ok(answer.map(|body| AnswerBody::new(body, lease, in_flight, how.timeouts.idle, total)))
+}
+
+/// Why an answer is not passed on: a head that is too large, or over HTTP/1 a length that is told in two ways (RFC 9112 section 6.3) or a
+/// coding other than chunks.
+fn unfit(headers: &HeaderMap, http1: bool) -> Option<&'static str> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > MOST_HEAD {
+        return Some("answers with too large a head");
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coded = match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(only), None) if http1 && only.as_bytes().eq_ignore_ascii_case(b"chunked") => true,
+        _ => return Some("answers in a coding that is not `chunked`"),
+    };
+    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
+    (lengths > 1 || coded && lengths > 0).then_some("says in two ways how long its answer is")
 }
 
 /// Waits for the head of an answer: `first_byte` from the end of the request on, `idle` while its body is on its way.

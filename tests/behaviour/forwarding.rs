@@ -214,6 +214,29 @@ async fn an_application_that_is_down_late_or_talks_nonsense_is_named() {
             502,
         ),
         (
+            "length and chunks",
+            Upstream::raw(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                false,
+            )
+            .await,
+            502,
+        ),
+        (
+            "codings",
+            Upstream::raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", false).await,
+            502,
+        ),
+        (
+            "a head without end",
+            Upstream::raw(
+                [b"HTTP/1.1 200 OK\r\nX: ", [b'a'; 70_000].as_slice(), b"\r\n\r\n"].concat().leak(),
+                false,
+            )
+            .await,
+            502,
+        ),
+        (
             "switches unasked",
             Upstream::raw(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
@@ -367,5 +390,61 @@ async fn draining_lets_what_has_begun_end() {
     client.send("def").await;
     let answer = client.answer().await;
     assert!(answer.status == 200 && answer.body.ends_with("abcdef"), "{answer:?}");
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_passed_over_and_a_stale_connection_is_not_an_answer() {
+    let up = Upstream::raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true).await;
+    let down = Upstream::nobody().await;
+    for balance in ["least-busy", "round-robin", "sticky"] {
+        let written = policy(&up, &format!("balance = \"{balance}\"\n")).replace(
+            &format!("upstream = \"{}\"", up.url()),
+            &format!("upstream = [\"{}\", \"{}\"]", down.url(), up.url()),
+        );
+        let gate = Gate::start(SETTINGS, &written).await;
+        let cookie = gate.signed_in("ada", HOST).await;
+        let mut client = gate.connect().await;
+        for turn in 0..10 {
+            client.send(&request("GET", HOST, "/x", &[("Cookie", &cookie)])).await;
+            let answer = client.answer().await;
+            assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{balance} {turn}: {answer:?}");
+        }
+        gate.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_that_is_used_up_says_when_to_come_again() {
+    let upstream = Upstream::echo().await;
+    let limited = policy(&upstream, "limits = [\"slow\"]\n[limit.slow]\nrate = \"2/1h\"\nburst = 2\n");
+    let gate = Gate::start(SETTINGS, &limited).await;
+    let cookie = gate.signed_in("ada", HOST).await;
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let answer = gate.get(HOST, "/x", &[("Cookie", &cookie)]).await;
+        statuses.push(answer.status);
+        if answer.status == 429 {
+            assert!(answer.field("retry-after").unwrap().parse::<u64>().unwrap() > 60, "{answer:?}");
+        }
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn the_prefix_is_taken_off_and_the_public_host_kept_as_policy_says() {
+    let upstream = Upstream::echo().await;
+    let written =
+        policy(&upstream, "path = \"/app\"\nstrip_prefix = true\npreserve_host = false\n").replace("/public/**", "/app/public/**");
+    let gate = Gate::start(SETTINGS, &written).await;
+    let cookie = gate.signed_in("ada", HOST).await;
+    for (path, expected) in [("/app/a/b?c=%2F", "/a/b?c=%2F"), ("/app", "/"), ("/app?x", "/?x"), ("/app/", "/")] {
+        let answer = gate.get(HOST, path, &[("Cookie", &cookie)]).await;
+        assert!(answer.body.starts_with(&format!("GET {expected} ")), "{path}: {}", answer.body);
+        assert_eq!(answer.received("host"), [upstream.address.to_string()]);
+        assert_eq!(answer.received("x-forwarded-host"), [HOST]);
+    }
+    assert_eq!(gate.get(HOST, "/other", &[("Cookie", &cookie)]).await.status, 404);
     gate.stop().await;
 }
