@@ -129,12 +129,16 @@ impl Accounts {
         self.rules.store(Arc::new(rules));
     }
 
-    /// Whether the store is in order. Pages of our own ask it: they are never shown by what is in memory alone.
+    /// Whether the store can be read. Pages of our own ask it: they are never shown by what is in memory alone, whatever `store.on_loss`
+    /// says. A full disk can be read.
     ///
     /// # Errors
-    /// [`Unavailable`] if the store is out of order, or its disk is full.
+    /// [`Unavailable`] if the store is out of order.
     pub fn health(&self) -> Result<(), Unavailable> {
-        Ok(self.store.health()?)
+        match self.store.health() {
+            Err(error @ StoreError::Unavailable(_)) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// How many sessions are in memory.

@@ -80,9 +80,7 @@ impl Accounts {
             return Ok(Presented::Live(caller));
         }
         // What could still be read of a store that is out of order may be out of date.
-        if let Err(error @ StoreError::Unavailable(_)) = self.store.health() {
-            return Err(error.into());
-        }
+        self.health()?;
         let digest = value.digest();
         let mark = self.memory.mark();
         let Some(record) = self.store.get::<SessionValueRecord>(&digest).await? else {

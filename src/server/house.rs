@@ -143,7 +143,12 @@ impl House {
                 facts: &read.facts,
                 asked: &read.asked,
                 hop: hop(&read),
-                caller: presented.map(|presented| presented.caller),
+                // Sessions in memory may go on without the store, but not into our own pages.
+                caller: self
+                    .app
+                    .accounts
+                    .health()
+                    .and_then(|()| presented.map(|presented| presented.caller)),
             };
             return Answered::ours(self.web.serve(&self.app, &live, visitor, body).await);
         }
@@ -177,7 +182,8 @@ impl House {
         match gateway::serve(&self.app, live, &self.gateway, ask, parts, body).await {
             Ok((mut response, application)) => {
                 if let Some(caller) = rotate {
-                    self.rotate(live, &caller, read.facts.now, response.headers_mut()).await;
+                    // The answer may have taken its time, and the old value is good for some seconds from now.
+                    self.rotate(live, &caller, self.app.clock.now(), response.headers_mut()).await;
                 }
                 Answered {
                     response,
