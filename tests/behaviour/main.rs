@@ -12,6 +12,7 @@ mod commands;
 mod forwarding;
 mod framing;
 mod ip_pattern_shuts_out;
+mod our_pages;
 mod over_tls;
 mod reload_keeps_old_rules;
 mod support;
