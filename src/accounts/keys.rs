@@ -92,6 +92,14 @@ impl Accounts {
         self.keys.current(now)
     }
 
+    /// When the key that signs now makes way for the next one.
+    #[must_use]
+    pub fn signing_key_ends(&self, now: Timestamp) -> Option<Timestamp> {
+        let held = self.keys.held.load();
+        let signing = held.iter().rev().find(|held| held.signs_from <= now).or(held.first())?;
+        Some(signing.signs_from.after(self.rules().signing_rotate))
+    }
+
     /// What `/jwks.json` answers: the keys that sign, will sign soon, or signed what may still be good.
     #[must_use]
     pub fn jwks(&self) -> String {

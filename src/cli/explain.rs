@@ -48,7 +48,7 @@ fn as_request(text: &str) -> String {
     }
 }
 
-pub(super) fn who_can(config: &Path, options: WhoCanOptions, output: &Output) -> Outcome {
+pub(super) fn who_can(config: &Path, options: &WhoCanOptions, output: &Output) -> Outcome {
     match ask(
         config,
         &Request::WhoCan {

@@ -98,7 +98,7 @@ pub(super) fn restore(config: &Path, file: &Path, yes: bool, output: &Output) ->
     }
 }
 
-pub(super) fn audit(config: &Path, command: AuditCommand, output: &Output) -> Outcome {
+pub(super) fn audit(config: &Path, command: &AuditCommand, output: &Output) -> Outcome {
     match command {
         AuditCommand::Verify => match ask(config, &Request::AuditVerify) {
             Ok(Answer::Verified(verified)) => {

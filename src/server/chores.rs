@@ -77,6 +77,9 @@ fn tell_expiries(desk: &Desk, certificates: Option<&Resolver>) {
     for ending in certificates.map(Resolver::endings).unwrap_or_default() {
         metrics.set_expiry("certificate", &ending.name, ending.at);
     }
+    if let Some(ends) = desk.app.accounts.signing_key_ends(desk.app.clock.now()) {
+        metrics.set_expiry("assertion_key", "signing", ends);
+    }
     for service in &desk.app.live().policies.definitions().services {
         if let Some(ends) = service.expires {
             metrics.set_expiry("service", service.name.as_str(), ends);

@@ -124,7 +124,7 @@ impl Running {
         };
         let (tls, certificates) = tls.unzip();
         let http = bind_all("http", &settings.listen.http, None, threads)?;
-        let https = bind_all("https", &settings.listen.https, tls, threads)?;
+        let https = bind_all("https", &settings.listen.https, tls.as_ref(), threads)?;
         let bound_management = bind_management(&settings.listen.management).await?;
         let (drain, drained) = watch::channel(false);
         for (name, bound) in [("http", &http), ("https", &https)] {
@@ -273,11 +273,11 @@ impl Tells for Told {
 fn bind_all(
     name: &'static str,
     addresses: &[ListenAddress],
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<&Arc<ServerConfig>>,
     threads: NonZeroUsize,
 ) -> Result<Vec<Bound>, CannotRun> {
     let bind = |address: &ListenAddress| {
-        Bound::open(address, tls.clone(), threads).map_err(|source| CannotRun::Listen {
+        Bound::open(address, tls.cloned(), threads).map_err(|source| CannotRun::Listen {
             name,
             address: address.to_string(),
             source,

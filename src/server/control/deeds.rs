@@ -24,7 +24,8 @@ const PAGE: usize = 500;
 /// Does what is asked and says what came of it.
 pub async fn execute(desk: &Desk, request: Request) -> Answer {
     match attempt(desk, request).await {
-        Ok(answer) | Err(No::Answer(answer)) => answer,
+        Ok(answer) => answer,
+        Err(No::Answer(answer)) => *answer,
         Err(No::Unavailable(error)) => {
             tracing::error!(error = %keeping::chain(&error), "a command found no store");
             Answer::refused("unavailable", keeping::chain(&error))
@@ -34,7 +35,7 @@ pub async fn execute(desk: &Desk, request: Request) -> Answer {
 
 /// Why something was not done.
 pub(super) enum No {
-    Answer(Answer),
+    Answer(Box<Answer>),
     Unavailable(Unavailable),
 }
 
@@ -45,7 +46,7 @@ impl From<Unavailable> for No {
 }
 
 pub(super) fn no(code: &str, message: impl Into<String>) -> No {
-    No::Answer(Answer::refused(code, message))
+    No::Answer(Box::new(Answer::refused(code, message)))
 }
 
 async fn attempt(desk: &Desk, request: Request) -> Result<Answer, No> {
