@@ -109,6 +109,11 @@ impl Compiler {
         }
         held_ages.sort_unstable();
         held_ages.dedup();
+        let roles_read_roles = definitions
+            .roles
+            .iter()
+            .filter_map(|role| role.require.as_ref())
+            .any(|require| require.reads().roles);
         let held_by_window = held_conditions().any(|condition| condition.reads().window);
         let user_role = self.names.roles.find("user").unwrap_or(Id::of(0));
         PolicySet {
@@ -126,6 +131,7 @@ impl Compiler {
             implied,
             held_ages,
             held_by_window,
+            roles_read_roles,
             user_role,
         }
     }

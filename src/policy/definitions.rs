@@ -69,7 +69,7 @@ pub struct Role {
     pub admin: BTreeSet<Power>,
     /// Who may hand it out in the console; empty: only policies.
     pub grantable_by: Vec<RoleName>,
-    /// It counts only while this holds.
+    /// It counts only while this holds. Where that names roles, it means those that count themselves.
     pub require: Option<Condition>,
 }
 

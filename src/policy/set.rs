@@ -40,6 +40,8 @@ pub struct PolicySet {
     pub(super) held_ages: Vec<Duration>,
     /// Whether what somebody holds depends on the time of day.
     pub(super) held_by_window: bool,
+    /// Whether what some role needs names roles or permissions.
+    pub(super) roles_read_roles: bool,
     pub(super) user_role: Id<Role>,
 }
 

@@ -185,7 +185,7 @@ struct Builder<'p> {
     inside: &'p Bits<IpPattern>,
     now: Timestamp,
     presence: Presence,
-    /// What is known before roles are. Grants and the `require` of roles look at nothing else, so their order cannot matter.
+    /// What conditions see. Grants see it before any role is there, so their order cannot matter.
     traits: Traits,
     /// Teams in which there is a membership that does not count.
     shut: Bits<Team>,
@@ -358,34 +358,30 @@ impl<'p> Builder<'p> {
     fn build(mut self) -> Held {
         let policies = self.policies;
         let apps = std::mem::take(&mut self.traits.apps);
-        let (roles, powers, roles_in) = self.close_roles();
-        for role in roles.iter() {
-            if let Some(compiled) = policies.roles.get(role.index()) {
-                self.permissions.insert_all(&compiled.permissions);
+        let (powers, roles_in) = loop {
+            let (roles, powers, roles_in) = self.close_roles();
+            let permissions = self.permissions_with(&roles);
+            let grown = !(self.traits.roles.contains_all(&roles) && self.traits.permissions.contains_all(&permissions));
+            self.traits.roles = roles;
+            self.traits.permissions = permissions;
+            // What a role needs may name other roles. To hold more never unmeets a condition, so this ends, and always in the same place.
+            if !(grown && policies.roles_read_roles) {
+                break (powers, roles_in);
             }
-        }
-        let mut permissions = Bits::default();
-        for permission in self.permissions.iter() {
-            permissions.insert(permission);
-            if let Some(implied) = policies.implied.get(permission.index()) {
-                permissions.insert_all(implied);
-            }
-        }
+        };
         let mut applications: Vec<ApplicationName> = apps
             .iter()
             .filter_map(|id| policies.application_at(id))
             .map(|one| one.name.clone())
             .collect();
         applications.sort();
-        let mut role_names = policies.roles_of(&roles);
+        let mut role_names = policies.roles_of(&self.traits.roles);
         role_names.sort();
         let mut teams = policies.teams_of(&self.traits.teams);
         teams.sort();
-        let mut permission_names = policies.permissions_of(&permissions);
+        let mut permission_names = policies.permissions_of(&self.traits.permissions);
         permission_names.sort();
         self.projects.sort();
-        self.traits.roles = roles;
-        self.traits.permissions = permissions;
         self.traits.apps = apps;
         Held {
             traits: self.traits,
@@ -399,6 +395,24 @@ impl<'p> Builder<'p> {
             giving: self.giving,
             told: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Permissions given, those that roles carry, and all that come with either.
+    fn permissions_with(&self, roles: &Bits<Role>) -> Bits<PermissionKey> {
+        let mut direct = self.permissions.clone();
+        for role in roles.iter() {
+            if let Some(compiled) = self.policies.roles.get(role.index()) {
+                direct.insert_all(&compiled.permissions);
+            }
+        }
+        let mut all = Bits::default();
+        for permission in direct.iter() {
+            all.insert(permission);
+            if let Some(implied) = self.policies.implied.get(permission.index()) {
+                all.insert_all(implied);
+            }
+        }
+        all
     }
 
     /// Roles given, with all they include; one whose `require` is unmet does not count, nor does what only it includes.

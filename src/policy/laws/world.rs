@@ -109,7 +109,7 @@ pub(super) fn addresses(dice: &mut Dice) -> AddressSet {
     AddressSet::of(ranges.collect::<Vec<_>>())
 }
 
-/// `knows_roles`: grants, and what a role needs, read no roles (E129).
+/// `knows_roles`: grants read no roles (E129).
 pub(super) fn condition(dice: &mut Dice, knows_roles: bool, depth: usize) -> Condition {
     let mut one = Condition::default();
     for _ in 0..=dice.roll(2) {
@@ -225,7 +225,7 @@ pub(super) fn role(dice: &mut Dice, name: &str) -> Role {
         includes: if dice.one_in(2) { dice.names(ROLES) } else { Vec::new() },
         permissions: dice.some(PERMISSIONS).into_iter().map(permission).collect(),
         admin: dice.some(Power::ALL).into_iter().collect(),
-        require: dice.one_in(4).then(|| condition(dice, false, 1)),
+        require: dice.one_in(3).then(|| condition(dice, true, 1)),
         ..Role::plain(n(name))
     }
 }

@@ -192,6 +192,36 @@ fn a_role_counts_only_while_its_requirement_holds() {
 }
 
 #[test]
+fn a_role_may_need_another_that_counts() {
+    let roles = |given: &[&str]| {
+        let mut definitions = company();
+        for (name, needs) in [
+            ("one", "two"),
+            ("two", "three"),
+            ("self-made", "self-made"),
+            ("hen", "egg"),
+            ("egg", "hen"),
+        ] {
+            definitions.roles.push(Role {
+                require: Some(needs_role(needs)),
+                ..Role::plain(n(name))
+            });
+        }
+        definitions.roles.push(Role::plain(n("three")));
+        let mut kim = kim();
+        kim.roles = given.iter().map(|name| n(name)).collect();
+        held(definitions, &kim, INSIDE)
+            .roles()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(roles(&["one", "two", "three"]), ["one", "three", "two", "user"]);
+    assert_eq!(roles(&["one", "three"]), ["three", "user"]);
+    assert_eq!(roles(&["self-made", "hen", "egg"]), ["user"], "nothing holds itself up");
+}
+
+#[test]
 fn former_names_keep_references_working() {
     let mut definitions = company();
     definitions.roles[0].formerly = vec![n("member")];
