@@ -233,11 +233,8 @@ pub fn scan_http1(bytes: &[u8], from: usize, limits: &HeadLimits) -> Scan {
     for (at, byte) in bytes.iter().copied().enumerate().skip(from) {
         match byte {
             b'\n' if before != b'\r' => return Scan::Flawed(Flaw::LineEnd),
-            b'\n' => {
-                if bytes.get(..=at).is_some_and(|head| head.ends_with(b"\r\n\r\n")) {
-                    return Scan::Complete(at + 1);
-                }
-            }
+            b'\n' if bytes.get(..=at).is_some_and(|head| head.ends_with(b"\r\n\r\n")) => return Scan::Complete(at + 1),
+            b'\n' => {}
             _ if before == b'\r' => return Scan::Flawed(Flaw::LineEnd),
             b'\r' | b'\t' => {}
             0..=31 | 127 => return Scan::Flawed(Flaw::Control),
@@ -356,7 +353,10 @@ fn content_length(value: &[u8]) -> Result<u64, Flaw> {
 
 /// The authority of a target in absolute form; `None` of one in origin form.
 fn target_authority<'a>(target: &'a [u8], method: &[u8]) -> Result<Option<&'a [u8]>, Flaw> {
-    if !target.iter().all(|byte| matches!(byte, b'!' | b'$'..=b'~' | b'"' | 0x80..)) {
+    // No `#`, `<`, `>`; and no grave accent in a path: the HTTP library would refuse those, and its answers are not ours.
+    let may_be_there = |byte: &u8| matches!(byte, b'!' | b'"' | b'$'..=b';' | b'=' | b'?'..=b'~' | 0x80..);
+    let mut path = target.iter().take_while(|byte| **byte != b'?');
+    if !target.iter().all(may_be_there) || path.any(|byte| *byte == b'`') || std::str::from_utf8(target).is_err() {
         return Err(Flaw::Target);
     }
     if target.first() == Some(&b'/') || target == b"*" && method == b"OPTIONS" {

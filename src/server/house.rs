@@ -198,20 +198,18 @@ impl House {
 
     /// Gives the browser a new value for its session, since its person has gained a role.
     async fn rotate(&self, live: &Live, caller: &Caller, now: Timestamp, headers: &mut HeaderMap) {
-        match self.app.accounts.rotate(caller, now).await {
-            Ok(Some(value)) => {
-                let session = caller.session();
-                let keep = if session.remember {
-                    Keep::For(session.expires.since(now))
-                } else {
-                    Keep::Browser
-                };
-                if let Some(cookie) = Cookie::Session.set(&value.to_cookie_text(), keep, &live.settings.public_url) {
-                    headers.append(SET_COOKIE, cookie);
-                }
-            }
-            // Another answer brings it, or the next one does.
-            Ok(None) | Err(_) => {}
+        // Where there is none, another answer brings it, or the next one does.
+        let Ok(Some(value)) = self.app.accounts.rotate(caller, now).await else {
+            return;
+        };
+        let session = caller.session();
+        let keep = if session.remember {
+            Keep::For(session.expires.since(now))
+        } else {
+            Keep::Browser
+        };
+        if let Some(cookie) = Cookie::Session.set(&value.to_cookie_text(), keep, &live.settings.public_url) {
+            headers.append(SET_COOKIE, cookie);
         }
     }
 }
