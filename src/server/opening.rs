@@ -111,6 +111,9 @@ pub async fn open_on(
 ) -> Result<Desk, CannotOpen> {
     let now = clock.now();
     let live = live_or_last_good(&sources, &store, now).await?;
+    if opener == Opener::Server {
+        refuse_what_is_to_come(&live.settings)?;
+    }
     let passwords = Passwords::start_for_this_machine(random.clone()).map_err(|source| CannotOpen::System {
         what: "threads that hash passwords",
         source,
@@ -141,6 +144,21 @@ pub async fn open_on(
         store,
         keyring,
     })
+}
+
+/// A listener that was asked for and is not there would leave its front proxies to decide by themselves: better not to start.
+fn refuse_what_is_to_come(settings: &Settings) -> Result<(), CannotOpen> {
+    let listen = &settings.listen;
+    for (what, addresses) in [
+        ("listen.authz", &listen.authz),
+        ("listen.grpc", &listen.grpc),
+        ("listen.fastcgi", &listen.fastcgi),
+    ] {
+        if !addresses.is_empty() {
+            return Err(CannotOpen::NotYet(what));
+        }
+    }
+    Ok(())
 }
 
 /// The settings of the sources.
