@@ -105,8 +105,8 @@ title = "Laboratory"
 host = "lab.localhost"
 upstream = "http://127.0.0.1:${echo}"
 require = { signed_in = true }
-timeout.first_byte = "1s"
 rule = [
+  { path = "/slow", timeout = { first_byte = "1s" } },
   { path = "/open/**", access = "public" },
   { path = "/curators/**", require = { roles = ["curator"] } },
   { path = "/admins/**", require = { roles = ["admin"] } },
