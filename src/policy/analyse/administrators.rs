@@ -245,7 +245,8 @@ mod tests {
         let one = Some(UserId::from_number(1));
         let user = || person(1, "user", None, None);
         let bound = |number| person(number, "admin", None, Some("okta"));
-        let rows: Vec<(&str, Vec<Identity>, Option<UserId>, &[(&str, Level)])> = vec![
+        type Row<'r> = (&'r str, Vec<Identity>, Option<UserId>, &'r [(&'r str, Level)]);
+        let rows: Vec<Row<'_>> = vec![
             ("no user yet", vec![], None, &[("W250", Level::Warning)]),
             ("nobody can", vec![user()], None, &[("W250", Level::Error)]),
             ("one is disabled", vec![local(), disabled], None, &[("W251", Level::Warning)]),
