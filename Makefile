@@ -14,7 +14,7 @@ help: ## this list
 demo: needs-build ## build and run a gateway with a sample application, people to sign in as, and a throw-away store
 	@echo 'portcullis: building (a few minutes the first time)'
 	@cargo build --quiet --locked
-	@exec target/debug/portcullis demo
+	@exec cargo run --quiet --locked -- demo
 
 test: needs-test ## run every test: units, laws, the store, behaviours, the browser and the application nobody here wrote
 	@if cargo nextest --version >/dev/null 2>&1; then \

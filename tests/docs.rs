@@ -95,7 +95,7 @@ fn every_command_in_the_documentation_is_one() {
         let quoted = quoted(&text);
         let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines).map(str::to_owned);
         for line in quoted.into_iter().chain(blocks) {
-            for part in line.split(['|', '(', '&', '=']) {
+            for part in line.split(['|', '(', '&']) {
                 if let Some(rest) = part.trim_start().strip_prefix("portcullis ") {
                     let word = rest.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next().unwrap();
                     if !word.is_empty() {
