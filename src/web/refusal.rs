@@ -365,7 +365,7 @@ impl Scene<'_> {
             reason: reason.code(),
             pattern: pattern.filter(|_| settings.show_pattern_name).map(Arc::from),
             missing: Vec::new(),
-            signed_in: true,
+            signed_in: self.login.is_some(),
         };
         self.denied(None, &denied)
     }

@@ -103,7 +103,8 @@ impl Going {
     pub fn title(&self, cx: &Cx<'_>) -> Option<String> {
         let facts = self.facts(cx)?;
         let decision = decide(&cx.live.policies, &Principal::Anonymous, &facts);
-        decision.application.map(|application| application.title.clone())
+        let shown = decision.application.filter(|application| !application.hide);
+        shown.map(|application| application.title.clone())
     }
 
     /// What the request would be that follows.
