@@ -448,3 +448,41 @@ async fn the_prefix_is_taken_off_and_the_public_host_kept_as_policy_says() {
     assert_eq!(gate.get(HOST, "/other", &[("Cookie", &cookie)]).await.status, 404);
     gate.stop().await;
 }
+
+#[tokio::test]
+async fn an_application_may_listen_on_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let upstream = Upstream::echo_on(&path).await;
+    let written = policy(&upstream, "").replace(&upstream.url(), &format!("unix:{}", path.display()));
+    let gate = Gate::start(SETTINGS, &written).await;
+    let cookie = gate.signed_in("ada", HOST).await;
+    let answer = gate.get(HOST, "/x", &[("Cookie", &cookie)]).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.received("x-portcullis-login"), ["ada"]);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_fails_its_checks_is_left_out() {
+    let good = Upstream::echo().await;
+    let bad = Upstream::raw(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", true).await;
+    let checked = "balance = \"round-robin\"\nhealth = { path = \"/health\", every = \"1s\", timeout = \"500ms\", fail = 1, expect = [\"200-299\"] }\n";
+    let written = policy(&good, checked).replace(
+        &format!("upstream = \"{}\"", good.url()),
+        &format!("upstream = [\"{}\", \"{}\"]", bad.url(), good.url()),
+    );
+    let gate = Gate::start(SETTINGS, &written).await;
+    let cookie = gate.signed_in("ada", HOST).await;
+    let mut in_a_row = 0;
+    // Before its first check it takes its turns; each turn here is a request, so nothing is slept for.
+    for _ in 0..5_000 {
+        let answer = gate.get(HOST, "/x", &[("Cookie", &cookie)]).await;
+        in_a_row = if answer.status == 200 { in_a_row + 1 } else { 0 };
+        if in_a_row == 6 {
+            gate.stop().await;
+            return;
+        }
+    }
+    panic!("it is still asked");
+}

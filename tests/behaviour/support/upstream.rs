@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,6 +58,22 @@ impl Upstream {
                     });
                     let _ = auto::Builder::new(TokioExecutor::new())
                         .serve_connection_with_upgrades(TokioIo::new(socket), service)
+                        .await;
+                });
+            }
+        });
+        upstream
+    }
+
+    /// The same on a Unix socket.
+    pub(crate) async fn echo_on(path: &Path) -> Self {
+        let (upstream, _) = Self::listening().await;
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let _ = auto::Builder::new(TokioExecutor::new())
+                        .serve_connection_with_upgrades(TokioIo::new(socket), service_fn(answer))
                         .await;
                 });
             }
