@@ -9,6 +9,17 @@ const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/jupyterh
 const CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/jupyterhub/check.py");
 
 #[test]
+fn the_policy_in_the_documentation_is_the_one_that_is_tested() {
+    let (_, policy) = include_str!("jupyterhub/policy.toml")
+        .split_once("\n\n")
+        .expect("a first line that says what it is");
+    assert!(
+        include_str!("../docs/jupyterhub.md").contains(policy.trim_end()),
+        "docs/jupyterhub.md has another policy"
+    );
+}
+
+#[test]
 fn jupyterhub_sees_the_right_user_and_role_no_forged_header_and_its_kernel_answers() {
     assert!(
         Path::new(PYTHON).exists(),
