@@ -77,12 +77,12 @@ impl Accounts {
         Ok(records)
     }
 
-    /// Another active administrator than this one, as the store has it now.
-    pub(super) async fn another_admin(&self, than: UserId) -> Result<Option<Versioned<User>>, StoreError> {
+    /// Another administrator who can take this one's place, as the store has it now: an active one, or for one who has yet to register,
+    /// one who has too.
+    pub(super) async fn another_admin(&self, than: &User) -> Result<Option<Versioned<User>>, StoreError> {
         let admins = self.all_of::<User>(&UserIndex::Role(RoleName::admin())).await?;
-        Ok(admins
-            .into_iter()
-            .find(|user| user.record.id != than && user.record.is_active_admin()))
+        let replaces = |other: &User| other.is_active_admin() || (!than.is_active_admin() && other.is_admin_in_waiting());
+        Ok(admins.into_iter().find(|user| user.record.id != than.id && replaces(&user.record)))
     }
 
     /// Whether the first account was ever made.

@@ -374,9 +374,9 @@ impl Accounts {
                 return Ok(EditOutcome::NotAllowed);
             }
             let mut commit = Commit::because(event.clone()).replace(&user, &new);
-            if user.record.is_active_admin() && !new.is_active_admin() {
+            if user.record.is_admin_in_waiting() && !new.is_admin_in_waiting() {
                 // What the decision rests on is stated: two admins who demote each other meet Conflict.
-                match self.another_admin(id).await? {
+                match self.another_admin(&user.record).await? {
                     Some(other) => commit = commit.unchanged(&other),
                     None => return Ok(EditOutcome::LastAdmin),
                 }
@@ -404,8 +404,8 @@ impl Accounts {
                 return Ok(EditOutcome::Own);
             }
             let mut commit = Commit::because(by.event(Action::UserDeleted, id, now)).remove(&user);
-            if user.record.is_active_admin() {
-                match self.another_admin(id).await? {
+            if user.record.is_admin_in_waiting() {
+                match self.another_admin(&user.record).await? {
                     Some(other) => commit = commit.unchanged(&other),
                     None => return Ok(EditOutcome::LastAdmin),
                 }

@@ -77,6 +77,12 @@ impl User {
     pub fn is_active_admin(&self) -> bool {
         self.status == UserStatus::Active && self.roles.contains(&RoleName::admin())
     }
+
+    /// Whether this is an administrator of the instance, or will be once they have registered.
+    #[must_use]
+    pub fn is_admin_in_waiting(&self) -> bool {
+        self.status != UserStatus::Disabled && self.roles.contains(&RoleName::admin())
+    }
 }
 
 /// Given and family name with a blank between, or the username where both are empty.

@@ -48,6 +48,20 @@ async fn an_address_and_a_username_are_given_once() {
 }
 
 #[tokio::test]
+async fn the_last_admin_stays_even_before_they_have_registered() {
+    let house = House::new();
+    let ada = house.add("ada@lab.example", None).await.user.id;
+    let bo = house.add("bo@lab.example", None).await.user.id;
+    let by = Acting::command_line();
+    let demote = |id| house.accounts.set_admin(id, false, &by, house.now());
+    assert_eq!(demote(ada).await.unwrap(), EditOutcome::LastAdmin);
+    assert_eq!(house.accounts.delete(ada, &by, house.now()).await.unwrap(), EditOutcome::LastAdmin);
+    house.accounts.set_admin(bo, true, &by, house.now()).await.unwrap();
+    assert_eq!(demote(ada).await.unwrap(), EditOutcome::Changed, "another waits as well");
+    assert_eq!(demote(bo).await.unwrap(), EditOutcome::LastAdmin);
+}
+
+#[tokio::test]
 async fn the_last_admin_stays() {
     let house = House::new();
     let ada = house.add("ada@lab.example", Some(GOOD)).await.user.id;
