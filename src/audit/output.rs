@@ -215,7 +215,7 @@ pub(super) fn remove_older(path: &Path, than: Timestamp) {
     let Ok(files) = older_files(path) else { return };
     for file in files {
         let ended = fs::metadata(&file).and_then(|about| about.modified()).ok().and_then(day_of);
-        if !ended.is_some_and(|day| day < day_number(than)) {
+        if ended.is_none_or(|day| day >= day_number(than)) {
             continue;
         }
         if let Err(error) = fs::remove_file(&file) {
