@@ -1,6 +1,6 @@
 //! The house has floors: a module uses only floors below its own.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may stop on the spot")]
+#![expect(clippy::unwrap_used, reason = "tests may stop on the spot")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
