@@ -1,7 +1,5 @@
 //! People's stories and every page, played in Chromium by `tests/browser/run.mjs` against the built gateway.
 
-#![expect(clippy::expect_used, reason = "tests may stop on the spot")]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -1,7 +1,5 @@
 //! An application nobody here wrote behind the built gateway: JupyterHub with an authenticator that reads our headers, and a kernel over WebSocket.
 
-#![expect(clippy::expect_used, reason = "tests may stop on the spot")]
-
 use std::path::Path;
 use std::process::Command;
 
