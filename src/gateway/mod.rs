@@ -188,18 +188,16 @@ fn decide<'p>(
     };
     let application = decision.application.map(|application| &application.name);
     app.metrics.decided(application, verdict.word(), reason);
+    let took = started.elapsed();
+    let checks = refuse::checks(&live.policies, principal, &ask.read.facts, decision.verdict);
     app.decisions
-        .note(refuse::record(&decision, &ask.read.facts, principal, named, started.elapsed()));
+        .note(refuse::record(&decision, &ask.read.facts, principal, named, checks, took));
     if let Err(retry_after) = spent {
         return Err(refused(ask, RefusalKind::TooMany { retry_after }, decision.application, Some(id)));
     }
     if decision.verdict != Verdict::Allow {
         let asked = ask.read.asked.clone();
-        let mut refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
-        // The portal needs no application to be a host of ours.
-        if refusal.kind == RefusalKind::UnknownHost && ask.read.facts.host.as_str() == live.settings.public_url.host() {
-            refusal.kind = RefusalKind::NotFound;
-        }
+        let refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
         return Err(Box::new(refusal));
     }
     let shown = identity_headers::decision_value(id, &decision, &generation);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::refusal::{Asked, Denied, Refusal, RefusalKind, ShownApplication};
-use crate::audit::record::{Decided, LoggedRequest, LoggedRule};
+use crate::audit::record::{Check, Decided, LoggedRequest, LoggedRule};
 use crate::config::Settings;
 use crate::model::id::{DecisionId, RequestId};
 use crate::model::principal::Principal;
 use crate::policy::PolicySet;
 use crate::policy::decision::{Decision, Reason, Verdict};
+use crate::policy::explain::explain;
 use crate::policy::facts::RequestFacts;
 
 /// What a decision that is no `Allow` becomes. `ended` says that a cookie was there whose session is over.
@@ -58,9 +59,32 @@ fn not_found(reason: &Reason<'_>) -> RefusalKind {
     }
 }
 
+/// What was asked of somebody who did not get through, for the log. What was allowed is not explained: that would cost more than deciding.
+#[must_use]
+pub fn checks(policies: &PolicySet, principal: &Principal, facts: &RequestFacts, verdict: Verdict) -> Vec<Check> {
+    if !matches!(verdict, Verdict::Deny | Verdict::StepUp) {
+        return Vec::new();
+    }
+    let explained = explain(policies, principal, facts).checks.into_iter();
+    explained
+        .map(|check| Check {
+            what: check.what,
+            ok: check.ok,
+            need: check.need,
+        })
+        .collect()
+}
+
 /// What the decision log keeps of a decision.
 #[must_use]
-pub fn record(decision: &Decision<'_>, facts: &RequestFacts, principal: &Principal, named: Named, took: Duration) -> Decided {
+pub fn record(
+    decision: &Decision<'_>,
+    facts: &RequestFacts,
+    principal: &Principal,
+    named: Named,
+    checks: Vec<Check>,
+    took: Duration,
+) -> Decided {
     Decided {
         id: named.decision,
         request_id: named.request,
@@ -79,7 +103,7 @@ pub fn record(decision: &Decision<'_>, facts: &RequestFacts, principal: &Princip
         },
         principal: principal.clone(),
         rule: decision.rules.last().map(|rule| LoggedRule::new(&rule.name, &rule.at.location)),
-        checks: Vec::new(),
+        checks,
         us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     }
 }

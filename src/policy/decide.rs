@@ -115,6 +115,14 @@ pub(super) fn walk<'p, R: Record<'p>>(
     worst.unwrap_or_else(|| Decision::without_application(Verdict::BadRequest, Reason::PathAmbiguous(PathFlaw::NoSlash)))
 }
 
+impl PolicySet {
+    /// Whether some application owns the address, whoever may enter it.
+    #[must_use]
+    pub fn has_application_for(&self, facts: &RequestFacts) -> bool {
+        find_application(self, facts).is_ok()
+    }
+}
+
 type Found<'p> = (Id<Application>, &'p Application, &'p CompiledApplication);
 
 /// The application in which all readings lie.

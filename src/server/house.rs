@@ -245,12 +245,13 @@ fn of_portal(live: &Live, read: &Read) -> bool {
     read.facts.host.as_str() == live.settings.public_url.host()
 }
 
-/// The portal's host is ours even where no application has it: its root leads to the pages, and nothing else is there.
+/// The portal's host is ours even where no application has it: its root leads to the pages where no application owns it.
 fn at_portal(live: &Live, mut refusal: Refusal, read: &Read) -> Answered {
+    let asks = matches!(read.facts.method, Method::GET | Method::HEAD);
+    if asks && read.facts.path.original() == "/" && !live.policies.has_application_for(&read.facts) {
+        return Answered::ours(web::answer::found(&format!("{BASE}/")));
+    }
     if refusal.kind == RefusalKind::UnknownHost {
-        if read.facts.path.original() == "/" && matches!(read.facts.method, Method::GET | Method::HEAD) {
-            return Answered::ours(web::answer::found(&format!("{BASE}/")));
-        }
         refusal.kind = RefusalKind::NotFound;
     }
     refuse(live, &refusal, read.facts.now)

@@ -177,3 +177,23 @@ async fn a_form_that_is_too_large_is_413() {
         assert_eq!(answer.status, 413, "{name}: {}", answer.body);
     }
 }
+
+#[tokio::test]
+async fn the_root_of_the_portal_leads_to_our_pages_where_no_application_owns_it() {
+    let gate = Gate::start(SETTINGS, POLICY).await;
+    let root = gate.get(PORTAL, "/", &[BROWSER]).await;
+    assert_eq!((root.status, root.field("location")), (302, Some("/.portcullis/")));
+    assert_eq!(
+        gate.get(PORTAL, "/elsewhere", &[BROWSER]).await.status,
+        404,
+        "our host, and nothing there"
+    );
+    let shared =
+        format!("{POLICY}\n[app.wiki]\nhost = \"{PORTAL}\"\nupstream = \"http://127.0.0.1:1\"\nrequire = {{ signed_in = true }}\n");
+    let gate = Gate::start(SETTINGS, &shared).await;
+    let root = gate.get(PORTAL, "/", &[BROWSER]).await;
+    assert!(
+        root.field("location").unwrap().contains("/.portcullis/sign-in?rd="),
+        "the application's"
+    );
+}
