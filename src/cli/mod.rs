@@ -1,6 +1,6 @@
 //! The command line: parse arguments, ask, print what came back.
 //!
-//! A command that reads or changes the store builds a [`Request`](crate::server::control::Request) and hands it to [`ask`]: to the running
+//! A command that reads or changes the store builds a [`Request`](crate::server::control::Request) and hands it to `ask`: to the running
 //! server over its control socket, or to the store itself where none runs. Both ways end in the same function.
 
 mod arguments;

@@ -58,6 +58,8 @@ export const noComplaints = (...people) => {
 };
 
 export const heading = (page, name) => page.getByRole('heading', { level: 1, name }).waitFor();
+/** The page of that name itself, not the one on the way to it. */
+export const arrived = (page, name) => page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
 export const home = (page) => heading(page, 'My applications');
 export const says = (page, words) => page.getByText(words).filter({ visible: true }).first().waitFor();
 

@@ -1,7 +1,7 @@
 // What people do with portcullis, told from the first admin to the last sign-out.
 
 import { addresses, openHouse } from './house.mjs';
-import { fill, heading, home, must, noComplaints, openMenu, person, press, rolesNext, row, says, signIn, toldNext, toUsers } from './people.mjs';
+import { arrived, fill, heading, home, must, noComplaints, openMenu, person, press, rolesNext, row, says, signIn, toldNext, toUsers } from './people.mjs';
 
 const ada = { name: 'ada', email: 'ada@example.org', password: 'walnut orbit ledger 7' };
 const grace = { name: 'grace', email: 'grace@example.org', first: 'correct lemon staple 3', second: 'another harbour violin 9' };
@@ -116,7 +116,7 @@ export function stories(style, signin) {
       await home(elsewhere.page);
       const application = await person(browser);
       await signIn(application.page, `${house.at('lab')}/work`, grace.name, grace.first);
-      await heading(application.page, 'Laboratory');
+      await arrived(application.page, 'Laboratory');
 
       const forgetful = await person(browser);
       const { page } = forgetful;
@@ -152,7 +152,7 @@ export function stories(style, signin) {
     ['the admin clicks a role and confirms; the next request carries it, user to admin and back', async (browser) => {
       const her = await person(browser);
       await signIn(her.page, `${house.at('lab')}/`, grace.email, grace.second);
-      await heading(her.page, 'Laboratory');
+      await arrived(her.page, 'Laboratory');
       must(!(await rolesNext(her.page)).includes('admin'), 'a user is no admin', await rolesNext(her.page));
       must((await her.page.evaluate(async () => (await fetch('/admins/')).status)) === 403, 'what asks for admin is closed');
       const up = await changeRole(grace.email);
@@ -203,7 +203,7 @@ function more(now) {
       await newAccount(inside.page, house, bo.email, token, bo.password);
       await home(inside.page);
       await inside.page.goto(`${house.at('lab')}/`);
-      await heading(inside.page, 'Laboratory');
+      await arrived(inside.page, 'Laboratory');
 
       await inside.context.setExtraHTTPHeaders({ 'X-Forwarded-For': addresses.home });
       const refused = await inside.page.goto(`${house.at('lab')}/`);
@@ -231,12 +231,12 @@ function more(now) {
       const to = `${house.at('lab')}/projects/3?x=1&y=a%20b`;
       await signIn(her.page, to, grace.email, grace.second);
       await her.page.waitForURL(to);
-      await heading(her.page, 'Laboratory');
+      await arrived(her.page, 'Laboratory');
       const cookies = (await her.context.cookies()).filter((one) => one.name === 'portcullis');
       must(cookies.length === 2 && cookies[0].value !== cookies[1].value, 'each host has a session cookie of its own', cookies.map((one) => one.domain));
       must(cookies.every((one) => one.httpOnly && one.sameSite === 'Lax'), 'no script reads it', cookies.map((one) => one.domain));
       await her.page.goto(`${house.at('vault')}/`);
-      await heading(her.page, 'Laboratory');
+      await arrived(her.page, 'Laboratory');
       noComplaints(her);
     }],
 
@@ -296,7 +296,7 @@ function more(now) {
       const { house, desk } = now();
       const her = await person(browser);
       await signIn(her.page, `${house.at('lab')}/`, grace.email, grace.second);
-      await heading(her.page, 'Laboratory');
+      await arrived(her.page, 'Laboratory');
       await toUsers(desk.page);
       await row(desk.page, grace.email).getByRole('link', { name: 'Grace Hopper', exact: true }).click();
       await heading(desk.page, 'Grace Hopper');
@@ -337,7 +337,7 @@ function more(now) {
       const { house } = now();
       const her = await person(browser);
       await signIn(her.page, `${house.at('lab')}/`, grace.email, grace.second);
-      await heading(her.page, 'Laboratory');
+      await arrived(her.page, 'Laboratory');
       await her.page.goto(house.page('/'));
       await home(her.page);
       await openMenu(her.page);
@@ -346,7 +346,7 @@ function more(now) {
       await her.page.goto(`${house.at('lab')}/`);
       await her.page.getByLabel('Email or username').waitFor();
       await signIn(her.page, `${house.at('lab')}/`, grace.email, grace.second);
-      await heading(her.page, 'Laboratory');
+      await arrived(her.page, 'Laboratory');
       await her.page.goto(`${house.at('lab')}/.portcullis/sign-out`);
       await heading(her.page, 'Sign out?');
       await press(her.page.locator('main'), 'Sign out');
@@ -396,7 +396,7 @@ function more(now) {
 
       const reader = await person(browser, off);
       await signIn(reader.page, `${house.at('lab')}/read`, email, 'forty blue bicycles 3');
-      await heading(reader.page, 'Laboratory');
+      await arrived(reader.page, 'Laboratory');
       noComplaints(desk, lin, reader);
     }],
   ];

@@ -56,7 +56,7 @@ impl AttemptKey {
     }
 }
 
-/// Tries that were counted, as they are listed. Changed by [`super::Store::count`] only.
+/// Tries that were counted, as they are listed. Changed by [`Store::count`](crate::store::Store::count) only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// What is counted.
