@@ -20,12 +20,35 @@ const SPOKEN_BY_PROXIES: &[&str] = &[
     "xremoteaddr",
     "xoriginatingip",
     "xrequestid",
+    "clientip",
+    "xproxyuserip",
+    "xhost",
+    "xscheme",
+    "xurlscheme",
+    "frontendhttps",
     // CGI turns a field `Proxy` into the variable HTTP_PROXY (CVE-2016-5385).
     "proxy",
 ];
 
 /// The same, by how they begin.
 const SPOKEN_BY_PROXIES_PREFIXES: &[&str] = &["xportcullis", "xforwarded", "xoriginal", "xenvoyexternal"];
+
+/// Names that say how a message is framed, where it goes or who sends it. Only their own spelling has that meaning here; a reader that takes
+/// `_` for `-` would give it to another spelling too, and read the request differently.
+const SPELLED_ONE_WAY: &[(&str, &str)] = &[
+    ("authorization", "authorization"),
+    ("connection", "connection"),
+    ("contentencoding", "content-encoding"),
+    ("contentlength", "content-length"),
+    ("contenttype", "content-type"),
+    ("cookie", "cookie"),
+    ("expect", "expect"),
+    ("host", "host"),
+    ("te", "te"),
+    ("trailer", "trailer"),
+    ("transferencoding", "transfer-encoding"),
+    ("upgrade", "upgrade"),
+];
 
 /// Every name that is removed from what a client sends to one application.
 ///
@@ -65,7 +88,10 @@ impl ProtectedNames {
         folded.clear();
         folded.extend(folded_chars(name));
         // A name that folds to nothing means nothing to us, and perhaps something to somebody.
-        folded.is_empty() || self.exact.contains(folded.as_str()) || self.prefixes.iter().any(|prefix| folded.starts_with(&**prefix))
+        folded.is_empty()
+            || self.exact.contains(folded.as_str())
+            || self.prefixes.iter().any(|prefix| folded.starts_with(&**prefix))
+            || SPELLED_ONE_WAY.iter().any(|(fold, spelling)| fold == folded && *spelling != name)
     }
 }
 
@@ -107,6 +133,12 @@ mod tests {
             ("remote~user", true),
             ("remote-users", false),
             ("accept", false),
+            ("content-length", false),
+            ("content_length", true),
+            ("transfer.encoding", true),
+            ("transfer-encoding", false),
+            ("cookie", false),
+            ("coo-kie", true),
             ("-_-", true),
         ] {
             assert_eq!(protected.covers(name, &mut room), covered, "{name}");

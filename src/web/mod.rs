@@ -250,7 +250,10 @@ impl Web {
 
     /// A form whose `csrf` value is not of this session or sign-in: the page again with what was typed, and nothing done.
     async fn too_old(&self, cx: &mut Cx<'_>, route: &Route) -> Outcome {
-        let message = words::CSRF;
+        let has_cookie = [Cookie::Session, Cookie::Login]
+            .iter()
+            .any(|cookie| cookie.read(cx.headers(), cx.portal()).is_some());
+        let message = if has_cookie { words::CSRF } else { words::NO_COOKIE };
         drop(cx.form.take_password("password"));
         drop(cx.form.take_password("new-password"));
         drop(cx.form.take_password("current-password"));

@@ -31,6 +31,11 @@ pub const TOKEN_WRONG: Message = message(
 pub const PASSWORD_CURRENT: Message = message("password_current", "Your current password is wrong");
 /// A form whose `csrf` value is not that of this session or sign-in.
 pub const CSRF: Message = message("csrf", "This page was open too long. Check what you typed and send it again.");
+/// The same, where the browser sent no cookie of ours: it is forgotten by now, or the browser keeps none.
+pub const NO_COOKIE: Message = message(
+    "csrf",
+    "This page was open too long. Check what you typed and send it again. If this comes back, allow cookies for this site.",
+);
 /// A username somebody has, or that nobody may have.
 pub const USERNAME_TAKEN: Message = message("username_taken", "Choose another username. This one cannot be used.");
 /// Nobody changes their own role.

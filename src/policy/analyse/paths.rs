@@ -21,8 +21,26 @@ pub(super) fn find(all_of: &[&PathPattern], none_of: &[&PathPattern]) -> Option<
         seen: HashSet::new(),
         path: Vec::new(),
     };
-    let alive: Vec<usize> = (0..none_of.len()).collect();
+    // A path that is found matches all of `all_of`: what cannot meet one of them cannot match it, and need not be walked with.
+    let can_match = |pattern: &PathPattern| all_of.iter().all(|needed| may_meet(needed, pattern));
+    let alive: Vec<usize> = none_of
+        .iter()
+        .enumerate()
+        .filter(|(_, pattern)| can_match(pattern))
+        .map(|(at, _)| at)
+        .collect();
     walk.search(0, &alive).then(|| format!("/{}", walk.path.join("/")))
+}
+
+/// False only if no path can match both: their lengths cannot fit, or two literals differ at one place.
+fn may_meet(one: &PathPattern, other: &PathPattern) -> bool {
+    let (a, b) = (one.segments(), other.segments());
+    let fits = |shorter: &PathPattern, longer: usize| shorter.segments().len() >= longer || shorter.is_deep();
+    let literals_agree = a.iter().zip(b).all(|pair| match pair {
+        (Segment::Literal(left), Segment::Literal(right)) => left == right,
+        _ => true,
+    });
+    fits(one, b.len()) && fits(other, a.len()) && literals_agree
 }
 
 /// A path that both match, if there is one.
