@@ -80,7 +80,7 @@ impl Accounts {
         let last = kept.last_key_value().map(|(place, _)| cursor_of(place));
         let mut lines = Vec::with_capacity(kept.len());
         for user in kept.into_values() {
-            lines.push(self.line(user, now).await?);
+            lines.push(self.line(user, by, now).await?);
         }
         Ok(UserPage {
             from: if lines.is_empty() { 0 } else { ahead + 1 },

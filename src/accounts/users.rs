@@ -129,8 +129,10 @@ pub struct Listed {
     pub user: User,
     /// What it has in each team.
     pub memberships: Vec<Membership>,
-    /// Its tokens that can still be used.
+    /// Its tokens that can still be used; none to whoever may not change the account, since a token opens it.
     pub tokens: Vec<ShownToken>,
+    /// Whether whoever looks may change it.
+    pub changeable: bool,
     /// The last request of any of its sessions.
     pub last_seen: Option<Timestamp>,
 }
@@ -283,7 +285,7 @@ impl Accounts {
         let Some(user) = self.store.get::<User>(&id).await? else {
             return Ok(None);
         };
-        let line = self.line(user.record, now).await?;
+        let line = self.line(user.record, by, now).await?;
         Ok(by.may_see(&line.memberships).then_some(line))
     }
 
@@ -433,15 +435,21 @@ impl Accounts {
         Ok((by.may_see(&memberships) && by.may_change(&user.record, &memberships)).then_some(user))
     }
 
-    pub(super) async fn line(&self, user: User, now: Timestamp) -> Result<Listed, Unavailable> {
-        let memberships = self.memberships_of(user.id).await?.into_iter().map(|one| one.record).collect();
-        let tokens = self.live_tokens(user.id, now).await?;
+    pub(super) async fn line(&self, user: User, by: &Acting, now: Timestamp) -> Result<Listed, Unavailable> {
+        let memberships: Vec<Membership> = self.memberships_of(user.id).await?.into_iter().map(|one| one.record).collect();
+        let changeable = by.may_change(&user, &memberships);
+        let tokens = if changeable {
+            self.live_tokens(user.id, now).await?
+        } else {
+            Vec::new()
+        };
         let sessions = self.sessions_of(user.id, now).await?;
         let last_seen = sessions.iter().map(|line| line.last_seen).max().max(user.last_sign_in);
         Ok(Listed {
             user,
             memberships,
             tokens,
+            changeable,
             last_seen,
         })
     }

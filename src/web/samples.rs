@@ -139,6 +139,7 @@ impl Written {
             role: if kind == 0 { "Admin" } else { "User" },
             change: (kind != 0).then(|| RoleChange::from(false)),
             own: kind == 0,
+            changeable: true,
             status: Tag { kind: tag, words },
             tokens: if kind == 1 {
                 vec![TokenChip {

@@ -118,6 +118,29 @@ async fn nobody_changes_their_own_role_and_reach_is_kept() {
         TokenFor::NotFound,
         "an admin's token"
     );
+    house.ask_reset("ada@lab.example").await;
+    for (name, by, shown) in [
+        ("an admin", Acting::command_line(), 1),
+        ("somebody with less power", helper.clone(), 0),
+    ] {
+        let line = house.accounts.user(ada, &by, house.now()).await.unwrap().unwrap();
+        assert_eq!(
+            line.tokens.len(),
+            shown,
+            "an admin's reset token opens the admin's account: shown to {name}"
+        );
+        let page = house
+            .accounts
+            .list_users(&Filter::default(), &Page::First, 10, &by, house.now())
+            .await
+            .unwrap();
+        let listed = page.lines.iter().find(|line| line.user.id == ada).unwrap();
+        assert_eq!(
+            (listed.tokens.len(), listed.changeable),
+            (shown, shown == 1),
+            "in the list of {name}"
+        );
+    }
     let other_team = Acting {
         reach: Reach::Teams(["acme".parse().unwrap()].into()),
         ..helper

@@ -75,6 +75,8 @@ pub struct UserRow {
     pub change: Option<RoleChange>,
     /// Whether it is the one who looks.
     pub own: bool,
+    /// Whether whoever looks may change it.
+    pub changeable: bool,
     /// Where the account stands.
     pub status: Tag,
     /// Tokens that wait to be used.
