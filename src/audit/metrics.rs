@@ -77,6 +77,7 @@ pub struct Metrics {
     sessions: Gauge,
     tunnels: Gauge,
     connections: Gauge,
+    resting: Gauge,
     policy_stale: Gauge,
     last_reload_success: Gauge,
     expiry: Family<ExpiryLabels, Gauge>,
@@ -126,6 +127,12 @@ impl Metrics {
         registry.register("tunnels", "Open WebSockets and streams", tunnels.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections from clients", connections.clone());
+        let resting = Gauge::default();
+        registry.register(
+            "connections_resting",
+            "Open connections from clients on which nothing is under way, held in little memory",
+            resting.clone(),
+        );
         let policy_stale = Gauge::default();
         registry.register(
             "policy_stale",
@@ -169,6 +176,7 @@ impl Metrics {
             sessions,
             tunnels,
             connections,
+            resting,
             policy_stale,
             last_reload_success,
             expiry,
@@ -255,6 +263,12 @@ impl Metrics {
     #[must_use]
     pub fn connection(&self) -> Counted {
         Counted::of(&self.connections)
+    }
+
+    /// Counts a connection at rest for as long as the guard lives.
+    #[must_use]
+    pub fn resting(&self) -> Counted {
+        Counted::of(&self.resting)
     }
 
     /// Says whether the files on disk are other than what is in force.

@@ -20,7 +20,7 @@ use super::grammar::{loopback, mail_url, network, page_url, peer_name};
 use super::settings::{
     DecisionLog, Dialect, Keys, Listen, LoggedPath, Mail, Peer, PolicyFolder, Settings, Site, SiteFile, StoreKind, StoreSettings, Tls,
 };
-use super::tables::{assertion, limits, listen, server, session, span};
+use super::tables::{assertion, limits, listen, server, session, span, trusted};
 
 /// Makes settings of the sources, with the warnings found.
 ///
@@ -96,7 +96,7 @@ impl Parser<'_> {
         let (public_url, threads) = server(&mut top);
         let listen = listen(&mut top);
         let tls = self.tls(&mut top, &listen);
-        let trusted_proxies = self.trusted_proxies(&mut top);
+        let trusted_proxies = trusted(&mut top, "trusted_proxies");
         self.plain_listener(table, &listen, &trusted_proxies);
         let mut peers: Vec<Peer> = Vec::new();
         for written in top.tables("peer") {
@@ -247,21 +247,6 @@ impl Parser<'_> {
         let file = file?;
         let _ = self.look(&file, false);
         Some(self.path(&file.value))
-    }
-
-    fn trusted_proxies(&self, top: &mut Reader<'_>) -> AddressSet {
-        let Some(list) = top.list("trusted_proxies", network) else {
-            return AddressSet::default();
-        };
-        let set = AddressSet::of(list.value.iter().map(|entry| entry.value.clone()));
-        if set.v4_count() == 1 << 32 || set.v6_count() == u128::MAX {
-            self.problems.push(
-                Diagnostic::warning("W301", "`trusted_proxies` contains every address: anybody can claim to be anywhere")
-                    .at(list.span)
-                    .help("name the proxies that stand in front of this one"),
-            );
-        }
-        set
     }
 
     /// Sign-in in clear beyond this machine is for those who say so, or have a proxy that speaks TLS in front.

@@ -68,6 +68,8 @@ pub struct Listen {
     pub management: Vec<ListenAddress>,
     /// Whether `http` may listen beyond loopback.
     pub allow_plain: bool,
+    /// Who says in a header of the PROXY protocol whose connection it passes on, and has to.
+    pub proxy_protocol: AddressSet,
 }
 
 /// Certificates of the gateway; the host names stand in the certificates.
@@ -173,6 +175,8 @@ pub struct Limits {
     pub head_time: Duration,
     /// Silence within a body.
     pub body_stall: Duration,
+    /// The least a client may send of a body while it is waited for, in bytes a second; 0 is no bound.
+    pub body_rate: usize,
     /// Silence between requests.
     pub idle: Duration,
     /// Connections in all.

@@ -7,8 +7,10 @@ use crate::base::document::At;
 use crate::base::grammar::{self, Flaw, Rate};
 use crate::base::reader::Reader;
 use crate::base::time::{DAY, HOUR, MINUTE};
+use crate::model::ip_pattern::AddressSet;
 
 use super::address::{ListenAddress, PublicUrl};
+use super::grammar::network;
 use super::settings::{Assertion, Limits, Listen, SessionBounds, SigningAlgorithm};
 
 pub(super) fn server(top: &mut Reader<'_>) -> (Option<PublicUrl>, Option<std::num::NonZeroUsize>) {
@@ -36,6 +38,7 @@ pub(super) fn listen(top: &mut Reader<'_>) -> Listen {
         fastcgi: Vec::new(),
         management: tcp(4190),
         allow_plain: false,
+        proxy_protocol: AddressSet::default(),
     };
     let Some(mut written) = top.table("listen") else {
         return listen;
@@ -67,8 +70,25 @@ pub(super) fn listen(top: &mut Reader<'_>) -> Listen {
         *place = values(addresses);
     }
     listen.allow_plain = written.boolean("allow_plain").is_some_and(|yes| yes.value);
+    listen.proxy_protocol = trusted(&mut written, "proxy_protocol");
     written.finish();
     listen
+}
+
+/// Addresses whose word is taken for where somebody comes from.
+pub(super) fn trusted(reader: &mut Reader<'_>, key: &'static str) -> AddressSet {
+    let Some(list) = reader.list(key, network) else {
+        return AddressSet::default();
+    };
+    let set = AddressSet::of(list.value.iter().map(|entry| entry.value.clone()));
+    if set.v4_count() == 1 << 32 || set.v6_count() == u128::MAX {
+        reader.problems().push(
+            Diagnostic::warning("W301", format!("`{key}` contains every address: anybody can claim to be anywhere"))
+                .at(list.span)
+                .help("name the proxies that stand in front of this one"),
+        );
+    }
+    set
 }
 
 pub(super) fn values<T>(list: At<Vec<At<T>>>) -> Vec<T> {
@@ -79,6 +99,7 @@ pub(super) fn limits(top: &mut Reader<'_>) -> Limits {
     let mut limits = Limits {
         head_time: Duration::from_secs(10),
         body_stall: Duration::from_secs(30),
+        body_rate: 500,
         idle: Duration::from_secs(75),
         connections: 20_000,
         connections_per_address: 1024,
@@ -95,6 +116,7 @@ pub(super) fn limits(top: &mut Reader<'_>) -> Limits {
     let second = Duration::from_millis(100);
     limits.head_time = span(&mut written, "head_time", limits.head_time, second, 5 * MINUTE);
     limits.body_stall = span(&mut written, "body_stall", limits.body_stall, second, HOUR);
+    limits.body_rate = count(&mut written, "body_rate", limits.body_rate, 0, 1 << 20);
     limits.idle = span(&mut written, "idle", limits.idle, second, HOUR);
     limits.connections = count(&mut written, "connections", limits.connections, 1, 10_000_000);
     limits.connections_per_address = count(

@@ -13,11 +13,14 @@ pub struct Conversation {
     answering: AtomicUsize,
     upgraded: AtomicBool,
     stalled: AtomicBool,
+    at_rest: AtomicBool,
+    kept_open: AtomicBool,
 }
 
 impl Conversation {
     /// A head was read whole, and this is what was found.
     pub fn head(&self, judged: Result<Canonical, Flaw>) {
+        self.at_rest.store(false, Ordering::Release);
         self.answering.fetch_add(1, Ordering::AcqRel);
         self.heads.lock().unwrap_or_else(PoisonError::into_inner).push_back(judged);
     }
@@ -47,6 +50,28 @@ impl Conversation {
     #[must_use]
     pub fn is_upgraded(&self) -> bool {
         self.upgraded.load(Ordering::Acquire)
+    }
+
+    /// The socket says whether nothing has been under way for a while: no byte of a request, no answer, nothing left to be written.
+    pub fn rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Ordering::Release);
+    }
+
+    /// Whether nothing has been under way for a while.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.at_rest.load(Ordering::Acquire)
+    }
+
+    /// Whether the socket is to stay open when the library closes it, because it will be served again.
+    pub fn keep_open(&self, open: bool) {
+        self.kept_open.store(open, Ordering::Release);
+    }
+
+    /// Whether the socket stays open when the library closes it.
+    #[must_use]
+    pub fn is_kept_open(&self) -> bool {
+        self.kept_open.load(Ordering::Acquire)
     }
 
     /// The client stopped in the middle of a body.

@@ -18,7 +18,7 @@ use crate::policy::Application;
 use crate::policy::application::{BodyLimit, Target};
 use crate::policy::decision::Terms;
 use crate::upstream;
-use crate::upstream::{Fault, RequestBody, SendError, Sending, Wanted};
+use crate::upstream::{Fault, Patience, RequestBody, SendError, Sending, Wanted};
 
 use super::body::Body;
 use super::recheck::Recheck;
@@ -179,7 +179,10 @@ pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incom
     }
     let wanted = if is_grpc(&parts) { Wanted::Http2 } else { Wanted::Any };
     forward.head(&mut parts);
-    let (body, upload) = RequestBody::of(body, most, forward.live.settings.limits.body_stall);
+    let limits = &forward.live.settings.limits;
+    // A gRPC stream is quiet for as long as there is nothing to say.
+    let rate = if wanted == Wanted::Http2 { 0 } else { limits.body_rate };
+    let (body, upload) = RequestBody::of(body, most, Patience::new(limits.body_stall, rate));
     let how = Sending {
         timeouts: forward.terms.timeouts,
         wanted,

@@ -1,46 +1,29 @@
 //! Accepts connections: each serving thread has its own sockets, its own runtime and its own connections to upstreams.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Limits, ListenAddress};
 use crate::gateway::admit::HeadLimits;
-use crate::gateway::conversation::Conversation;
-use crate::gateway::facts::Connection;
 use crate::model::ip_pattern::fold_mapped;
 use crate::upstream;
 
 use super::house::House;
-use super::stream::{Deadlines, Stream};
+use super::places::Places;
+use super::socket::ClientSocket;
 
 /// Connections that wait to be accepted, per socket.
 const BACKLOG: i32 = 1024;
-/// The largest buffer of an HTTP/1 connection, in bytes.
-const BUFFER: usize = 64 * 1024;
-/// The largest header list of HTTP/2, in bytes.
-const HEADER_LIST: u32 = 16 * 1024;
-const WINDOW_OF_STREAM: u32 = 64 * 1024;
-const WINDOW_OF_CONNECTION: u32 = 1024 * 1024;
 /// How long to wait when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a thread closes upstream connections that waited too long.
@@ -174,63 +157,11 @@ impl Serving {
     }
 }
 
-/// Connections from each address and in all, over all threads.
-#[derive(Debug, Default)]
-struct Places {
-    taken: AtomicUsize,
-    of_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// One connection's place among those allowed.
-struct Place {
-    places: Arc<Places>,
-    address: Option<IpAddr>,
-}
-
-impl Places {
-    /// A place for a connection, if there is one. `address` is `None` where many people come by one address.
-    fn take(self: &Arc<Self>, address: Option<IpAddr>, limits: &Limits) -> Option<Place> {
-        if self.taken.fetch_add(1, Ordering::Relaxed) >= limits.connections {
-            self.taken.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let mut place = Place {
-            places: Arc::clone(self),
-            address: None,
-        };
-        if let Some(address) = address {
-            let mut of_address = self.of_address.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = of_address.entry(address).or_default();
-            if *count >= limits.connections_per_address {
-                return None;
-            }
-            *count += 1;
-            place.address = Some(address);
-        }
-        Some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.places.taken.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
-            let mut of_address = self.places.of_address.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(count) = of_address.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
-                    of_address.remove(&address);
-                }
-            }
-        }
-    }
-}
-
 /// One serving thread.
-struct Worker {
-    house: Arc<House>,
-    places: Arc<Places>,
-    drain: watch::Receiver<bool>,
+pub(super) struct Worker {
+    pub(super) house: Arc<House>,
+    pub(super) places: Arc<Places>,
+    pub(super) drain: watch::Receiver<bool>,
 }
 
 impl Worker {
@@ -284,117 +215,6 @@ impl Worker {
         drop(listener);
         while connections.join_next().await.is_some() {}
     }
-
-    async fn connection(self: Arc<Self>, socket: ClientSocket, peer: Option<IpAddr>, tls: Option<Arc<ServerConfig>>) {
-        let accepted = Instant::now();
-        let settings = Arc::clone(&self.house.app.live().settings);
-        let limits = &settings.limits;
-        // Everybody behind a trusted proxy comes from its address.
-        let counted = peer.filter(|peer| !settings.trusted_proxies.contains(*peer));
-        let Some(_place) = self.places.take(counted, limits) else {
-            return;
-        };
-        let _counted = self.house.app.metrics.connection();
-        let conversation = Arc::new(Conversation::default());
-        let connection = Connection {
-            peer,
-            secure: tls.is_some(),
-        };
-        match tls {
-            None => self.http1(socket, conversation, connection, limits, accepted).await,
-            Some(config) => {
-                let handshake = tokio::time::timeout(limits.head_time, TlsAcceptor::from(config).accept(socket)).await;
-                // Strangers' handshakes fail all the time; it is theirs to know why.
-                let Ok(Ok(socket)) = handshake else {
-                    return;
-                };
-                if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    self.http2(socket, conversation, connection, limits).await;
-                } else {
-                    self.http1(socket, conversation, connection, limits, accepted).await;
-                }
-            }
-        }
-    }
-
-    async fn http1<S>(&self, socket: S, conversation: Arc<Conversation>, connection: Connection, limits: &Limits, accepted: Instant)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let deadlines = Deadlines {
-            head: limits.head_time,
-            stall: limits.body_stall,
-            idle: limits.idle,
-        };
-        let stream = Stream::new(socket, Arc::clone(&conversation), head_limits(limits), deadlines, accepted);
-        let house = Arc::clone(&self.house);
-        let service = service_fn(move |request| {
-            let house = Arc::clone(&house);
-            let conversation = Arc::clone(&conversation);
-            async move { Ok::<_, std::convert::Infallible>(house.handle(connection, &conversation, request).await) }
-        });
-        let mut serving = std::pin::pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                // The stream below has deadlines of its own, for the first byte too.
-                .header_read_timeout(None)
-                .max_buf_size(BUFFER)
-                .max_headers(limits.head_fields.saturating_add(1))
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades()
-        );
-        let mut drain = self.drain.clone();
-        tokio::select! {
-            // Whatever ended it, the client has been told or has gone.
-            _ = serving.as_mut() => return,
-            _ = drain.wait_for(|drain| *drain) => serving.as_mut().graceful_shutdown(),
-        }
-        let _ = serving.await;
-    }
-
-    async fn http2<S>(&self, socket: S, conversation: Arc<Conversation>, connection: Connection, limits: &Limits)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let house = Arc::clone(&self.house);
-        let shared = Arc::clone(&conversation);
-        let service = service_fn(move |request| {
-            let house = Arc::clone(&house);
-            let conversation = Arc::clone(&shared);
-            conversation.asked();
-            async move { Ok::<_, std::convert::Infallible>(house.handle(connection, &conversation, request).await) }
-        });
-        let mut serving = std::pin::pin!(
-            http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(limits.h2_streams)
-                .max_header_list_size(HEADER_LIST)
-                .initial_stream_window_size(WINDOW_OF_STREAM)
-                .initial_connection_window_size(WINDOW_OF_CONNECTION)
-                .max_pending_accept_reset_streams(20)
-                .max_local_error_reset_streams(100)
-                .keep_alive_interval(limits.idle / 2)
-                .keep_alive_timeout(limits.body_stall)
-                .serve_connection(TokioIo::new(socket), service)
-        );
-        let mut drain = self.drain.clone();
-        let mut since = Instant::now();
-        loop {
-            tokio::select! {
-                _ = serving.as_mut() => return,
-                _ = drain.wait_for(|drain| *drain) => break,
-                () = tokio::time::sleep(limits.idle / 4) => {
-                    if conversation.is_answering() {
-                        since = Instant::now();
-                    } else if since.elapsed() >= limits.idle {
-                        break;
-                    }
-                }
-            }
-        }
-        serving.as_mut().graceful_shutdown();
-        let _ = serving.await;
-    }
 }
 
 /// The limits of a request head.
@@ -428,51 +248,5 @@ impl Accepting {
             }
             Self::Unix(listener) => listener.accept().await.map(|(socket, _)| (ClientSocket::Unix(socket), None)),
         }
-    }
-}
-
-/// A client's socket.
-enum ClientSocket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-macro_rules! on {
-    ($self:expr, $socket:ident => $call:expr) => {
-        match $self.get_mut() {
-            ClientSocket::Tcp($socket) => $call,
-            ClientSocket::Unix($socket) => $call,
-        }
-    };
-}
-
-impl AsyncRead for ClientSocket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        on!(self, socket => Pin::new(socket).poll_read(cx, out))
-    }
-}
-
-impl AsyncWrite for ClientSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        on!(self, socket => Pin::new(socket).poll_write(cx, bytes))
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        on!(self, socket => Pin::new(socket).poll_write_vectored(cx, bytes))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(socket) => socket.is_write_vectored(),
-            Self::Unix(socket) => socket.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on!(self, socket => Pin::new(socket).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on!(self, socket => Pin::new(socket).poll_shutdown(cx))
     }
 }

@@ -24,6 +24,14 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 /// The most that is read and thrown away after the last answer, so that the client's own bytes do not make its system drop the answer.
 const MOST_DRAINED: usize = 64 * 1024;
 
+/// A connection on which nothing was under way for so long is held without the library until it is spoken on again.
+///
+/// Shorter, and clients that ask now and then would pay for the change each time; longer, and a burst would leave its memory behind for longer.
+pub(super) const REST_AFTER: Duration = Duration::from_millis(500);
+
+/// What is read at once of a connection at rest, in bytes: nearly every head.
+const FIRST_READ: usize = 2048;
+
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -94,6 +102,8 @@ pub(super) struct Stream<S> {
     write_timer: Option<Pin<Box<Sleep>>>,
     drained: usize,
     shut: bool,
+    /// Something was written and not flushed.
+    unflushed: bool,
 }
 
 impl<S> Stream<S> {
@@ -113,6 +123,7 @@ impl<S> Stream<S> {
             write_timer: None,
             drained: 0,
             shut: false,
+            unflushed: false,
         }
     }
 
@@ -220,8 +231,29 @@ impl<S> Stream<S> {
         }
     }
 
+    /// Whether nothing is under way: no byte of a request has come, no answer is owed, and all that was written is out.
+    fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Head { .. })
+            && self.buffer.is_empty()
+            && !self.first
+            && !self.unflushed
+            && self.write_timer.is_none()
+            && !self.conversation.is_answering()
+    }
+
+    /// Whether the library could be spared now; if not yet, how long until it could.
+    fn rests(&self, now: Instant) -> Result<(), Option<Instant>> {
+        match self.since + REST_AFTER {
+            _ if !self.is_between_requests() => Err(None),
+            rest if now < rest => Err(Some(rest)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it has taken too long. Where nothing is due now but may be later, it looks again after a while.
-    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+    ///
+    /// Says in passing whether the connection rests, which is of use only `in_use` by the library.
+    fn is_late(&mut self, cx: &mut Context<'_>, in_use: bool) -> bool {
         let watched = matches!(self.state, State::Head { .. } | State::Length(_) | State::Chunks(_));
         if !watched {
             return false;
@@ -237,7 +269,16 @@ impl<S> Stream<S> {
             let due = match self.deadline() {
                 Some(due) if now >= due => return true,
                 Some(due) => due,
-                None => now + self.deadlines.idle.min(self.deadlines.head),
+                // The library does not read again when an answer is out, so that is found by looking.
+                None => now + REST_AFTER.min(self.deadlines.idle),
+            };
+            let due = match self.rests(now) {
+                Err(Some(rest)) if in_use => due.min(rest),
+                Err(_) => due,
+                Ok(()) => {
+                    self.conversation.rest(in_use);
+                    due
+                }
             };
             if !is_over(&mut self.read_timer, due, cx) {
                 return false;
@@ -254,6 +295,35 @@ fn is_over(timer: &mut Option<Pin<Box<Sleep>>>, due: Instant, cx: &mut Context<'
         sleep.as_mut().reset(due);
     }
     sleep.as_mut().poll(cx).is_ready()
+}
+
+impl<S: AsyncRead + Unpin> Stream<S> {
+    /// Waits without the library until there is something for it to do: a head that came whole or was refused. `false`: the client has gone,
+    /// or has said nothing for too long.
+    pub(super) fn poll_asked(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if let (State::Head { seen }, false) = (&self.state, self.buffer.is_empty()) {
+                self.judge(*seen);
+            }
+            if !matches!(self.state, State::Head { .. }) {
+                return Poll::Ready(true);
+            }
+            let mut space = [0; FIRST_READ];
+            let mut out = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut out) {
+                Poll::Ready(Ok(())) if !out.filled().is_empty() => {
+                    if self.buffer.is_empty() && !self.first {
+                        self.since = Instant::now();
+                    }
+                    self.buffer.extend_from_slice(out.filled());
+                }
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending if !self.is_late(cx, false) => return Poll::Pending,
+                Poll::Pending if self.buffer.is_empty() => return Poll::Ready(false),
+                Poll::Pending => self.refuse(Flaw::Late),
+            }
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
@@ -309,7 +379,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                             return Poll::Ready(Ok(()));
                         }
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                        Poll::Pending if this.is_late(cx) => {
+                        Poll::Pending if this.is_late(cx, true) => {
                             this.conversation.stall();
                             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                         }
@@ -343,7 +413,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                             out.set_filled(before);
                         }
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                        Poll::Pending if this.is_late(cx) => {
+                        Poll::Pending if this.is_late(cx, true) => {
                             if this.buffer.is_empty() {
                                 // Nothing was begun: as if the client had closed.
                                 return Poll::Ready(Ok(()));
@@ -382,12 +452,14 @@ impl<S: AsyncWrite + Unpin> Stream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.unflushed = true;
         let result = Pin::new(&mut this.inner).poll_write(cx, bytes);
         this.wrote(result, cx)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.unflushed = true;
         let result = Pin::new(&mut this.inner).poll_write_vectored(cx, bytes);
         this.wrote(result, cx)
     }
@@ -399,6 +471,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.inner).poll_flush(cx);
+        this.unflushed &= !matches!(result, Poll::Ready(Ok(())));
         this.wrote(result, cx)
     }
 
@@ -406,6 +479,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     /// the answer it has not read yet.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.conversation.is_kept_open() {
+            return Poll::Ready(Ok(()));
+        }
         if !this.shut {
             match Pin::new(&mut this.inner).poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => this.shut = true,

@@ -82,18 +82,52 @@ impl Upload {
     }
 }
 
-/// Waits for a client that is silent, and no longer than it may be.
+/// Waits for a client that sends a body: not for longer than it may be silent, nor for one that sends a byte now and then for ever.
+///
+/// Only the time in which it is waited for counts: where the upstream takes its time, the client is not to blame.
 #[derive(Debug)]
 pub struct Patience {
-    limit: Duration,
+    silence: Duration,
+    /// Bytes a second; 0 is no bound.
+    rate: usize,
     timer: Option<Pin<Box<Sleep>>>,
+    since: Option<Instant>,
+    waited: Duration,
+    came: u64,
 }
 
 impl Patience {
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+    /// `silence` is the longest, and also how long a client may be slower than `rate` bytes a second; a rate of 0 is no bound.
+    #[must_use]
+    pub const fn new(silence: Duration, rate: usize) -> Self {
+        Self {
+            silence,
+            rate,
+            timer: None,
+            since: None,
+            waited: Duration::ZERO,
+            came: 0,
+        }
+    }
+
+    /// Nothing is there yet: whether it has been silent for too long.
+    fn waits(&mut self, cx: &mut Context<'_>) -> bool {
+        self.since.get_or_insert_with(Instant::now);
+        let silence = self.silence;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(silence)));
         timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// Something came: whether it has been too slow on the whole.
+    fn came(&mut self, bytes: usize) -> bool {
+        self.came = self.came.saturating_add(bytes as u64);
+        self.timer = None;
+        let Some(since) = self.since.take() else {
+            return false;
+        };
+        self.waited += since.elapsed();
+        let due = self.waited.as_secs_f64() * self.rate as f64;
+        self.waited > self.silence && (self.came as f64) < due
     }
 }
 
@@ -110,15 +144,15 @@ pub enum RequestBody {
         left: Option<u64>,
         /// Told how it goes.
         upload: Arc<Upload>,
-        /// How long the client may be silent.
+        /// How long the client is waited for.
         patience: Patience,
     },
 }
 
 impl RequestBody {
-    /// The body of a client's request, and what to watch it by. `most` bytes are allowed, and silence for as long as `patience`.
+    /// The body of a client's request, and what to watch it by. `most` bytes are allowed, and waiting as `patience` says.
     #[must_use]
-    pub fn of(body: Incoming, most: Option<u64>, patience: Duration) -> (Self, Option<Arc<Upload>>) {
+    pub fn of(body: Incoming, most: Option<u64>, patience: Patience) -> (Self, Option<Arc<Upload>>) {
         if body.is_end_stream() {
             return (Self::Empty, None);
         }
@@ -128,10 +162,7 @@ impl RequestBody {
                 body,
                 left: most,
                 upload: Arc::clone(&upload),
-                patience: Patience {
-                    limit: patience,
-                    timer: None,
-                },
+                patience,
             },
             Some(upload),
         )
@@ -159,11 +190,14 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         let next = Pin::new(&mut *body).poll_frame(cx);
-        if next.is_ready() {
-            patience.timer = None;
+        if let Poll::Ready(Some(Ok(frame))) = &next
+            && patience.came(frame.data_ref().map_or(0, Bytes::len))
+        {
+            upload.note(STALLED);
+            return Poll::Ready(Some(Err(Fault::Stalled)));
         }
         match next {
-            Poll::Pending if patience.is_over(cx) => {
+            Poll::Pending if patience.waits(cx) => {
                 upload.note(STALLED);
                 Poll::Ready(Some(Err(Fault::Stalled)))
             }

@@ -9,7 +9,7 @@ mod send;
 mod tls;
 pub mod tunnel;
 
-pub use body::{AnswerBody, AnswerFault, Fault, RequestBody, Upload};
+pub use body::{AnswerBody, AnswerFault, Fault, Patience, RequestBody, Upload};
 pub use connect::ConnectError;
 pub use pool::sweep;
 pub use send::{SendError, Sending, Wanted, send};

@@ -140,3 +140,29 @@ async fn a_client_has_its_time_for_a_head() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     gate.stop().await;
 }
+
+#[tokio::test]
+async fn a_body_that_drips_is_cut_and_one_that_is_merely_slow_is_not() {
+    let upstream = Upstream::echo().await;
+    let policy = format!(
+        "[app.eln]\nhost = \"eln.localhost\"\nupstream = \"{}\"\nrequire = {{ signed_in = true }}\nrule = [{{ path = \"/**\", access = \"public\" }}]\n",
+        upstream.url()
+    );
+    let gate = Gate::start(&format!("{SETTINGS}body_rate = 1000\n"), &policy).await;
+    for (name, piece, times, status) in [("drips", "x", 12, "408"), ("slow", &"x".repeat(1000), 12, "200")] {
+        let mut client = gate.connect().await;
+        let length = piece.len() * times;
+        client
+            .send(&format!(
+                "POST /up HTTP/1.1\r\nHost: eln.localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            ))
+            .await;
+        for _ in 0..times {
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            client.send(piece).await;
+        }
+        let answer = client.rest().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
+    }
+    gate.stop().await;
+}

@@ -8,7 +8,9 @@
 )]
 
 mod a_person_signs_in;
+mod behind_a_balancer;
 mod commands;
+mod connections_rest;
 mod forwarding;
 mod framing;
 mod ip_pattern_shuts_out;
