@@ -1,0 +1,16 @@
+//! What strangers try on the network, tried on the real server: raw bytes against the binary, and every byte that reaches the application kept.
+//!
+//! The rows are those of the table of attack classes: one module for a row or a few of a kind, each with a list of [`Case`](support::Case)s.
+//! [`rows`] says which exist; a test there counts them. `support/mod.rs` says how to write one.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may stop on the spot"
+)]
+#![expect(dead_code, reason = "the support stands before the rows that use all of it")]
+
+mod framing;
+mod rows;
+mod support;

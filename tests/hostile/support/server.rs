@@ -1,0 +1,145 @@
+//! The server as it is shipped: a process with a folder of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+
+use super::case::{APP, OTHER, PORTAL};
+
+/// How long a start may take on a machine that has much to do.
+const START: Duration = Duration::from_secs(60);
+
+/// The program: the one that was built with these tests, or another that is to be tried.
+fn program() -> PathBuf {
+    std::env::var_os("PORTCULLIS_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), PathBuf::from)
+}
+
+/// A running server; it is killed when this is dropped.
+pub(crate) struct Server {
+    pub(crate) http: SocketAddr,
+    pub(crate) https: SocketAddr,
+    pub(crate) management: SocketAddr,
+    /// What clients must believe.
+    pub(crate) certificate: CertificateDer<'static>,
+    /// What `serve` printed before it was ready.
+    pub(crate) said: Vec<String>,
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+impl Server {
+    /// Starts one with these settings beside the usual ones, and these policies.
+    pub(crate) fn start(public_url: &str, settings: &str, policy: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for inside in ["config", "policies", "data"] {
+            fs::create_dir(folder.path().join(inside)).unwrap();
+        }
+        let names = [APP, PORTAL, OTHER].map(str::to_owned).to_vec();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        fs::write(folder.path().join("config/tls.pem"), made.cert.pem()).unwrap();
+        fs::write(folder.path().join("config/tls.key"), made.signing_key.serialize_pem()).unwrap();
+        let text = format!(
+            "server.public_url = \"{public_url}\"\nserver.threads = 2\n\
+             listen.http = \"127.0.0.1:0\"\nlisten.https = \"127.0.0.1:0\"\nlisten.management = \"127.0.0.1:0\"\n\
+             tls.cert_file = \"config/tls.pem\"\ntls.key_file = \"config/tls.key\"\npolicy.watch = false\n\
+             decision_log.file = \"data/decisions.jsonl\"\n{settings}\n"
+        );
+        fs::write(folder.path().join("config/portcullis.toml"), text).unwrap();
+        fs::write(folder.path().join("policies/main.toml"), policy).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let mut child = command(&folder.path().join("config/portcullis.toml"), &["serve"])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let (say, heard) = sync_channel(16);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = say.try_send(line);
+            }
+        });
+        let mut said = Vec::new();
+        while said.last().is_none_or(|line| line != "ready") {
+            match heard.recv_timeout(START) {
+                Ok(line) => said.push(line),
+                Err(_) => {
+                    let _ = child.kill();
+                    let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+                    panic!("the server does not start: {said:?}\n{log}");
+                }
+            }
+        }
+        let address = |name: &str| {
+            let wanted = format!("listening {name} ");
+            let line = said.iter().find_map(|line| line.strip_prefix(&wanted));
+            line.unwrap_or_else(|| panic!("no {name} in {said:?}")).parse().unwrap()
+        };
+        Self {
+            http: address("http"),
+            https: address("https"),
+            management: address("management"),
+            certificate: made.cert.der().clone(),
+            folder,
+            child,
+            said,
+        }
+    }
+
+    /// Runs a command of the program beside the server, with something on its standard input.
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = command(&self.folder.path().join("config/portcullis.toml"), arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// The same, which must succeed; what it printed.
+    pub(crate) fn told(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// What a file of its folder says now: `log`, `data/decisions.jsonl`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(config: &std::path::Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command
+}
