@@ -4,7 +4,6 @@
 //! [`rows`] says which exist; a test there counts them. `support/mod.rs` says how to write one.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests may stop on the spot"
@@ -12,5 +11,6 @@
 #![expect(dead_code, reason = "the support stands before the rows that use all of it")]
 
 mod framing;
+mod heads;
 mod rows;
 mod support;

@@ -20,7 +20,7 @@ pub(crate) const OTHER: &str = "other.localhost";
 /// The name that TLS clients ask for.
 pub(crate) const NAME: &str = APP;
 
-/// `/public/**` is anybody's, `/told/**` too and hears who asks, `/socket` takes WebSockets from anybody, `/small` takes little; `/admin/**` is for
+/// `/public/**` is anybody's, `/told/**` too and hears who asks, `/socket` takes WebSockets from anybody, `/public/small` takes little; `/admin/**` is for
 /// administrators, `/desk/**` for one network, and all else for whoever is signed in.
 const POLICY: &str = r#"
 [app.eln]
@@ -34,7 +34,7 @@ rule = [
   { path = "/desk/**", require = { ip_pattern = ["desk"] } },
   { path = "/told/**", access = "public", identify = true },
   { path = "/socket", access = "public", websocket = true },
-  { path = "/small", access = "public", max_body = "1KiB" },
+  { path = "/public/small", access = "public", max_body = "1KiB" },
 ]
 
 [app.other]

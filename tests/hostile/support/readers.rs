@@ -126,6 +126,36 @@ pub(crate) fn agree_on(connections: &[Vec<u8>]) -> Result<Vec<Message>, String> 
     Ok(messages)
 }
 
+/// What each reader makes of bytes that may stop anywhere: the whole requests it sees until it cannot go on.
+fn so_far(bytes: &[u8]) -> impl Iterator<Item = Vec<Message>> + '_ {
+    MANNERS.iter().map(move |manner| {
+        let mut messages = Vec::new();
+        let mut rest = bytes;
+        while let Ok(Some((message, taken))) = one(rest, *manner) {
+            messages.push(message);
+            rest = &rest[taken..];
+        }
+        messages
+    })
+}
+
+/// At most one request, and that to `target`, whoever reads.
+pub(crate) fn prefix_only(bytes: &[u8], target: &str) -> bool {
+    so_far(bytes).all(|seen| seen.len() <= 1 && seen.iter().all(|message| message.target == target))
+}
+
+/// No reader sees a request to `target`.
+pub(crate) fn never(bytes: &[u8], target: &str) -> bool {
+    so_far(bytes).all(|seen| seen.iter().all(|message| message.target != target))
+}
+
+/// How many requests to `target` every reader sees; none where they differ.
+pub(crate) fn count(bytes: &[u8], target: &str) -> usize {
+    let mut counts = so_far(bytes).map(|seen| seen.iter().filter(|message| message.target == target).count());
+    let first = counts.next().unwrap_or(0);
+    if counts.all(|count| count == first) { first } else { 0 }
+}
+
 fn shown(messages: &[Message]) -> Vec<String> {
     messages
         .iter()

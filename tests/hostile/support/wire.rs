@@ -140,6 +140,25 @@ impl Line {
         }
     }
 
+    /// The same, not waiting long.
+    pub(crate) fn answer_within(&mut self, patience: Duration) -> Option<Reply> {
+        let end = Instant::now() + patience;
+        loop {
+            match read(&self.got, false) {
+                Some((reply, taken)) if reply.whole => {
+                    self.got.drain(..taken);
+                    return Some(reply);
+                }
+                _ => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    if left.is_zero() || self.hear(left) == Some(0) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     /// Every answer in what was received until the other end closed.
     pub(crate) fn answers(&self) -> Vec<Reply> {
         let mut replies = Vec::new();
