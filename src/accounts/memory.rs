@@ -31,6 +31,8 @@ pub struct Stay {
     gains: u64,
     memo: Memo,
     last_seen: AtomicI64,
+    /// The longest it was unused, in milliseconds.
+    rested: AtomicU64,
     /// The last moment the store was told of.
     told: AtomicI64,
 }
@@ -40,12 +42,14 @@ impl Stay {
     #[must_use]
     pub(super) fn new(session: Session, identity: Arc<Identity>, gains: u64) -> Self {
         let seen = session.last_seen.as_millis();
+        let rested = session.rested;
         Self {
             session,
             identity,
             gains,
             memo: Memo::new(),
             last_seen: AtomicI64::new(seen),
+            rested: AtomicU64::new(millis(rested)),
             told: AtomicI64::new(seen),
         }
     }
@@ -54,6 +58,12 @@ impl Stay {
     #[must_use]
     pub fn last_seen(&self) -> Timestamp {
         Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed))
+    }
+
+    /// The longest it was unused since the person signed in.
+    #[must_use]
+    pub fn rested(&self) -> Duration {
+        Duration::from_millis(self.rested.load(Ordering::Relaxed))
     }
 
     /// Whether the session is over at `now`.
@@ -65,7 +75,12 @@ impl Stay {
     /// Notes a request; true where the store should be told, which is once a minute.
     pub(super) fn see(&self, now: Timestamp) -> bool {
         let now_millis = now.as_millis();
-        self.last_seen.fetch_max(now_millis, Ordering::Relaxed);
+        let before = self.last_seen.fetch_max(now_millis, Ordering::Relaxed);
+        let unused = millis(now.since(Timestamp::from_millis(before)));
+        // Written only where it changes: every thread reads this line of memory.
+        if unused > self.rested.load(Ordering::Relaxed) {
+            self.rested.fetch_max(unused, Ordering::Relaxed);
+        }
         let told = self.told.load(Ordering::Relaxed);
         now >= Timestamp::from_millis(told).after(MINUTE)
             && self
@@ -73,6 +88,10 @@ impl Stay {
                 .compare_exchange(told, now_millis, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Somebody with a live session, as a request on one host finds them.
@@ -329,6 +348,7 @@ mod tests {
             created: NOW,
             expires: NOW.after(24 * HOUR),
             last_seen: NOW,
+            rested: Duration::ZERO,
             signed_in,
             remember: false,
             address: None,

@@ -142,6 +142,7 @@ impl Accounts {
             created: now,
             expires: now.after(self.rules().session.absolute),
             last_seen: now,
+            rested: Duration::ZERO,
             signed_in: opening.signed_in.clone(),
             remember: opening.remember,
             address: visit.address(),

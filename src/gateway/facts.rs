@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
@@ -56,6 +57,8 @@ pub fn read(parts: &Parts, host: Host, connection: Connection, settings: &Settin
         path: RequestPath::read(parts.uri.path()),
         client_ip: client.address,
         now,
+        // Known once it is known who asks.
+        rested: Duration::ZERO,
         via: Via::Proxy,
         preflight: preflight(parts),
     };

@@ -61,6 +61,7 @@ impl Recheck {
                 Err(_) => return true,
             }
         }
+        self.facts.rested = caller.as_ref().map(|caller| caller.stay.rested()).unwrap_or_default();
         let principal = caller.as_ref().map_or(Principal::Anonymous, |caller| caller.principal.clone());
         let memo = caller.as_ref().map_or(&fresh, |caller| caller.memo());
         let decision = policy::decide_remembering(&live.policies, &principal, &self.facts, memo);

@@ -73,6 +73,9 @@ pub struct Session {
     pub expires: Timestamp,
     /// The last request, to the minute.
     pub last_seen: Timestamp,
+    /// The longest it has been unused since the person signed in, short by up to a minute.
+    #[serde(default)]
+    pub rested: Duration,
     /// How and when the person signed in.
     pub signed_in: SignedIn,
     /// Whether the cookie outlives the browser ("keep me signed in").
@@ -132,6 +135,7 @@ mod tests {
             created: start,
             expires: start.after(Duration::from_secs(100)),
             last_seen: start,
+            rested: Duration::ZERO,
             signed_in: SignedIn::by_password(start),
             remember: false,
             address: None,

@@ -90,7 +90,7 @@ pub struct AcceptedSignIn {
     pub mfa: MfaRule,
     /// A sign-in that is this old must be repeated for this application.
     pub max_age: Duration,
-    /// A session unused for so long must be repeated.
+    /// Where a session was unused for so long, the sign-in must be repeated for this application.
     pub idle: Duration,
 }
 

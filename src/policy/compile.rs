@@ -201,6 +201,7 @@ impl Compiler {
             early_guards,
             late_guards,
             max_age: one.signin.max_age,
+            idle: one.signin.idle,
             mfa: one.signin.mfa == MfaRule::Required,
         }
     }

@@ -380,7 +380,7 @@ impl<'p> Walk<'p, '_> {
         record.step(|| Step::step_up(true));
         let reason = if afresh(false, true).is_none() {
             match unmet {
-                Reason::SessionTooOld { max_age } => Reason::SessionTooOld { max_age },
+                Reason::SessionTooOld { .. } | Reason::SessionUnused { .. } => unmet,
                 // A role that counts only after a recent sign-in.
                 _ => Reason::SessionTooOld {
                     max_age: need.max_age.unwrap_or_default(),
@@ -411,6 +411,7 @@ impl<'p> Walk<'p, '_> {
             rules: of_rules.collect(),
             mfa: !service && (self.compiled.mfa || self.told_rules(rules).any(|rule| rule.mfa == Some(MfaRule::Required))),
             max_age: (!service).then(|| ages.fold(self.compiled.max_age, Duration::min)),
+            idle: (!service).then_some(self.compiled.idle),
         }
     }
 
@@ -430,6 +431,7 @@ impl<'p> Walk<'p, '_> {
             policies: self.policies,
             inside: self.inside,
             now: self.facts.now,
+            rested: self.facts.rested,
             application: Some(self.id),
             subject: traits.zip(presence).map(|(traits, presence)| Subject { traits, presence }),
         }

@@ -78,6 +78,11 @@ pub enum Reason<'p> {
         /// It must be younger than this.
         max_age: Duration,
     },
+    /// The session was unused for too long.
+    SessionUnused {
+        /// It must have been unused for less than this.
+        idle: Duration,
+    },
     /// The person was not given the application.
     NotAssigned,
     /// A role is missing: one of these.
@@ -120,7 +125,7 @@ impl Reason<'_> {
             Self::Account => "account",
             Self::Method { .. } => "method",
             Self::MfaNeeded => "mfa-needed",
-            Self::SessionTooOld { .. } => "session-too-old",
+            Self::SessionTooOld { .. } | Self::SessionUnused { .. } => "session-too-old",
             Self::NotAssigned => "not-assigned",
             Self::RoleMissing(_) => "role-missing",
             Self::PermissionMissing(_) => "permission-missing",

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 
@@ -119,6 +120,8 @@ pub struct RequestFacts {
     pub client_ip: Option<IpAddr>,
     /// When.
     pub now: Timestamp,
+    /// The longest that the session was unused since its person signed in; zero of who has none.
+    pub rested: Duration,
     /// By which door.
     pub via: Via,
     /// The method that a browser's preflight asks for: OPTIONS with `Origin` and `Access-Control-Request-Method`, no cookie of ours and
@@ -137,6 +140,7 @@ impl RequestFacts {
             path: RequestPath::read(path),
             client_ip: client_ip.map(fold_mapped),
             now,
+            rested: Duration::ZERO,
             via: Via::Proxy,
             preflight: None,
         }

@@ -13,6 +13,7 @@ pub(super) struct Need<'p> {
     pub(super) rules: Vec<&'p Requirement>,
     pub(super) mfa: bool,
     pub(super) max_age: Option<Duration>,
+    pub(super) idle: Option<Duration>,
 }
 
 impl Need<'_> {
@@ -28,9 +29,13 @@ impl Need<'_> {
         if self.mfa && !mfa_shown(scene) {
             return Some(Reason::MfaNeeded);
         }
-        self.max_age
-            .filter(|max_age| !is_young(scene, *max_age))
-            .map(|max_age| Reason::SessionTooOld { max_age })
+        if let Some(max_age) = self.max_age.filter(|max_age| !is_young(scene, *max_age)) {
+            return Some(Reason::SessionTooOld { max_age });
+        }
+        // Nobody can have been away for longer than since they signed in.
+        self.idle
+            .filter(|idle| scene.rested >= *idle && !is_young(scene, *idle))
+            .map(|idle| Reason::SessionUnused { idle })
     }
 }
 

@@ -95,6 +95,7 @@ pub(super) struct Scene<'a> {
     pub(super) policies: &'a PolicySet,
     pub(super) inside: &'a Bits<IpPattern>,
     pub(super) now: Timestamp,
+    pub(super) rested: Duration,
     pub(super) application: Option<Id<Application>>,
     /// `None`: it is not known who asks.
     pub(super) subject: Option<Subject<'a>>,

@@ -89,6 +89,7 @@ pub(super) struct CompiledApplication {
     pub(super) early_guards: Vec<usize>,
     pub(super) late_guards: Vec<usize>,
     pub(super) max_age: Duration,
+    pub(super) idle: Duration,
     pub(super) mfa: bool,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::base::time::Timestamp;
 use crate::model::id::SessionId;
@@ -347,6 +348,8 @@ impl<'p> Builder<'p> {
             policies: self.policies,
             inside: self.inside,
             now: self.now,
+            // What somebody holds does not hang on it.
+            rested: Duration::ZERO,
             application: None,
             subject: Some(Subject {
                 traits: &self.traits,

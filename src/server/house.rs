@@ -132,12 +132,15 @@ impl House {
             Ok(canonical) => canonical,
             Err(flaw) => return refuse(&live, &of_flaw(flaw, id, &parts), now),
         };
-        let read = facts::read(&parts, canonical.host, connection, &live.settings, id, now);
+        let mut read = facts::read(&parts, canonical.host, connection, &live.settings, id, now);
         let cookies = OurCookies::read(&parts.headers, live.settings.public_url.is_secure());
         if let Some(kind) = at_the_door(&live, &read, &cookies) {
             return refuse(&live, &plain(kind, &read), now);
         }
         let presented = authenticate(&self.app.accounts, &cookies, &parts.headers, &read.facts.host, now).await;
+        if let Some(caller) = presented.as_ref().ok().and_then(|presented| presented.caller.as_ref()) {
+            read.facts.rested = caller.stay.rested();
+        }
         if read.facts.path.house() == Ours::Inside {
             let visitor = Visitor {
                 facts: &read.facts,

@@ -1,5 +1,7 @@
 //! Somebody signs in and is known to the application, and to nobody else's.
 
+use std::time::Duration;
+
 use crate::support::house::{APP, House, PORTAL, sign_in};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,4 +60,49 @@ async fn signing_out_anywhere_ends_the_session_everywhere() {
     let out = browser.open(&format!("{APP}/.portcullis/sign-out")).await;
     browser.fill_in(&out, &[]).await;
     assert_eq!(browser.open(&format!("{APP}/")).await.url.host_str(), Some("portal.localhost"));
+}
+
+const TWO_APPLICATIONS: &str = r#"
+[app.echo]
+title = "Echo"
+host = "app.localhost"
+upstream = "UPSTREAM"
+require = { signed_in = true }
+
+[app.vault]
+title = "Vault"
+host = "vault.localhost"
+upstream = "UPSTREAM"
+require = { signed_in = true }
+signin.idle = "15m"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_may_ask_again_of_a_session_that_was_unused_for_too_long() {
+    const VAULT: &str = "http://vault.localhost/";
+    let house = House::with("", TWO_APPLICATIONS).await;
+    house.add("ada").await;
+    let mut browser = sign_in(&house, "ada").await;
+    let lands = async |browser: &mut crate::support::browser::Browser, url: &str| {
+        let reply = browser.open(url).await;
+        reply.url.host_str().unwrap().to_owned()
+    };
+    assert_eq!(lands(&mut browser, VAULT).await, "vault.localhost");
+    house.wait(Duration::from_secs(14 * 60));
+    assert_eq!(lands(&mut browser, VAULT).await, "vault.localhost", "used in time");
+    house.wait(Duration::from_secs(15 * 60));
+    assert_eq!(lands(&mut browser, VAULT).await, "portal.localhost", "unused for too long");
+    assert_eq!(lands(&mut browser, VAULT).await, "portal.localhost", "asking again does not help");
+    assert_eq!(
+        lands(&mut browser, &format!("{APP}/")).await,
+        "app.localhost",
+        "others do not ask for as much"
+    );
+    assert_eq!(lands(&mut browser, VAULT).await, "portal.localhost", "nor does being there");
+    let page = browser.open(VAULT).await;
+    let back = browser
+        .fill_in(&page, &[("username", "ada"), ("password", "walnut orbit ledger 7")])
+        .await;
+    assert_eq!(back.url.as_str(), VAULT, "{}", back.words());
+    assert_eq!(lands(&mut browser, VAULT).await, "vault.localhost");
 }

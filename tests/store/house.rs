@@ -59,6 +59,7 @@ pub(crate) fn session(number: u128, user: u128) -> Session {
         epoch: 0,
         created: start(),
         expires: start().after(HOUR),
+        rested: std::time::Duration::ZERO,
         last_seen: start(),
         signed_in: SignedIn::by_password(start()),
         remember: false,

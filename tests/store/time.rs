@@ -126,6 +126,11 @@ async fn a_last_use_is_written_when_the_store_closes_and_moves_no_revision() {
     let store = store_on(Box::new(OnFile::new(&path)));
     let after = store.get::<Session>(&id).await.unwrap().unwrap();
     assert_eq!(after.last_seen, start().after(HOUR / 2));
+    assert_eq!(
+        after.rested,
+        HOUR / 2 - Duration::from_secs(60),
+        "for how long it was unused is kept too, short by what is not written"
+    );
     assert_eq!(after.revision(), before.revision());
 }
 

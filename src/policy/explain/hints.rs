@@ -55,6 +55,7 @@ pub(super) fn to_allow(policies: &PolicySet, principal: &Principal, facts: &Requ
         Reason::Method { accepted } => format!("sign in by {}", words(accepted)),
         Reason::MfaNeeded => "sign in with a second factor".to_owned(),
         Reason::SessionTooOld { max_age } => format!("sign in again: younger than {}", span(*max_age)),
+        Reason::SessionUnused { idle } => format!("sign in again: the session was unused for {} or longer", span(*idle)),
         Reason::NotAssigned => not_assigned(policies, facts, decision, &who),
         Reason::RoleMissing(roles) => format!("give {who} {}", one_of("the role", &role_titles(policies, roles))),
         Reason::PermissionMissing(permissions) => {

@@ -6,7 +6,7 @@ mod sealed;
 mod single;
 mod stays;
 
-use crate::base::time::Timestamp;
+use crate::base::time::{MINUTE, Timestamp};
 use crate::model::id::{SessionId, TokenId};
 use crate::model::membership::Membership;
 use crate::model::session::{Session, SessionValueRecord};
@@ -120,6 +120,9 @@ pub(super) fn touched(body: &Body, at: Timestamp) -> Result<Option<Body>, StoreE
     if session.last_seen >= at {
         return Ok(None);
     }
+    // What is written was the last use or up to a minute before it.
+    let unused = at.since(session.last_seen).saturating_sub(MINUTE);
+    session.rested = session.rested.max(unused);
     session.last_seen = at;
     encode(&session).map(Some)
 }

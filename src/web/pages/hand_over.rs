@@ -116,6 +116,7 @@ impl Going {
         let path = target.split(['?', '#']).next().unwrap_or("/");
         let mut facts = RequestFacts::new(Method::GET, host, path, cx.facts.client_ip, cx.facts.now);
         facts.scheme = cx.facts.scheme;
+        facts.rested = cx.facts.rested;
         Some(facts)
     }
 

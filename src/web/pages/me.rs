@@ -119,10 +119,11 @@ fn tile(cx: &Cx<'_>, caller: &Caller, application: &Application) -> Option<Tile>
     };
     let mut facts = RequestFacts::new(Method::GET, host, &path, cx.facts.client_ip, cx.facts.now);
     facts.scheme = cx.facts.scheme;
+    facts.rested = cx.facts.rested;
     let decision = decide(&cx.live.policies, &caller.principal, &facts);
     let closed = match (decision.verdict, &decision.reason) {
         (Verdict::Allow | Verdict::SignIn, _) => None,
-        (Verdict::StepUp, Reason::SessionTooOld { .. }) => None,
+        (Verdict::StepUp, Reason::SessionTooOld { .. } | Reason::SessionUnused { .. }) => None,
         (Verdict::StepUp, _) => Some("Needs a second factor, which is not available yet.".to_owned()),
         (Verdict::Deny, _) if application.hide => return None,
         (Verdict::Deny, Reason::IpApp(_) | Reason::IpRule(_) | Reason::IpUser(_)) => {
