@@ -63,6 +63,11 @@ struct BuildLabels {
     version: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CutLabels {
+    reason: &'static str,
+}
+
 type Histograms = Family<AppOnly, Histogram, fn() -> Histogram>;
 
 /// All counters, gauges and histograms, and the registry that writes them out.
@@ -78,6 +83,7 @@ pub struct Metrics {
     tunnels: Gauge,
     connections: Gauge,
     resting: Gauge,
+    http2_cut: Family<CutLabels, Counter>,
     policy_stale: Gauge,
     last_reload_success: Gauge,
     expiry: Family<ExpiryLabels, Gauge>,
@@ -133,6 +139,12 @@ impl Metrics {
             "Open connections from clients on which nothing is under way, held in little memory",
             resting.clone(),
         );
+        let http2_cut = Family::default();
+        registry.register(
+            "http2_cut",
+            "HTTP/2 connections that were ended for what they sent, did not send or did not take",
+            http2_cut.clone(),
+        );
         let policy_stale = Gauge::default();
         registry.register(
             "policy_stale",
@@ -177,6 +189,7 @@ impl Metrics {
             tunnels,
             connections,
             resting,
+            http2_cut,
             policy_stale,
             last_reload_success,
             expiry,
@@ -202,6 +215,9 @@ impl Metrics {
             decision: "not-found",
             reason: "no-app",
         });
+        for reason in ["control-frames", "resets", "header-block", "late", "unread"] {
+            let _ = self.http2_cut.get_or_create(&CutLabels { reason });
+        }
         for outcome in ["success", "failure", "locked"] {
             let _ = self.authn.get_or_create(&AuthnLabels {
                 method: "password",
@@ -269,6 +285,11 @@ impl Metrics {
     #[must_use]
     pub fn resting(&self) -> Counted {
         Counted::of(&self.resting)
+    }
+
+    /// Counts an HTTP/2 connection that was ended from here, by one word for why.
+    pub fn http2_cut(&self, reason: &'static str) {
+        self.http2_cut.get_or_create(&CutLabels { reason }).inc();
     }
 
     /// Says whether the files on disk are other than what is in force.
@@ -361,6 +382,7 @@ mod tests {
             "portcullis_authn_total{method=\"password\",outcome=\"success\"} 0",
             "portcullis_sessions 0",
             "portcullis_tunnels 0",
+            "portcullis_http2_cut_total{reason=\"resets\"} 0",
             "portcullis_policy_stale 0",
             "portcullis_config_last_reload_success 0",
             "portcullis_expiry_timestamp_seconds{kind=\"certificate\",name=\"lab.example\"} 1800000000",

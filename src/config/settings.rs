@@ -191,6 +191,17 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Streams of one HTTP/2 connection.
     pub h2_streams: u32,
+    /// Bytes of an HTTP/2 header list, each field counted with 32 more (RFC 9113 section 6.5.2).
+    pub h2_header_list_bytes: u32,
+    /// Bytes of request bodies that may be under way on one stream.
+    pub h2_stream_window: u32,
+    /// The same on one HTTP/2 connection.
+    pub h2_connection_window: u32,
+    /// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA and unknown frames of one HTTP/2 connection, beyond what its requests and their
+    /// answers call for.
+    pub h2_control_frames: Rate,
+    /// Streams that one HTTP/2 connection resets or makes us reset, beyond one for each answer it took to the end.
+    pub h2_resets: Rate,
     /// Forms sent from one address prefix.
     pub forms: Rate,
     /// SAML answers sent from one address prefix.

@@ -107,6 +107,17 @@ pub(super) fn limits(top: &mut Reader<'_>) -> Limits {
         head_fields: 100,
         target_bytes: 16 * 1024,
         h2_streams: 100,
+        h2_header_list_bytes: 16 * 1024,
+        h2_stream_window: 64 * 1024,
+        h2_connection_window: 1024 * 1024,
+        h2_control_frames: Rate {
+            count: 1000,
+            per: Duration::from_secs(10),
+        },
+        h2_resets: Rate {
+            count: 200,
+            per: Duration::from_secs(10),
+        },
         forms: Rate { count: 300, per: MINUTE },
         saml: Rate { count: 60, per: MINUTE },
     };
@@ -130,11 +141,23 @@ pub(super) fn limits(top: &mut Reader<'_>) -> Limits {
     limits.head_fields = count(&mut written, "head_fields", limits.head_fields, 10, 1000);
     limits.target_bytes = bytes(&mut written, "target_bytes", limits.target_bytes, 256, 64 * 1024);
     limits.h2_streams = u32::try_from(count(&mut written, "h2_streams", 100, 1, 10_000)).unwrap_or(100);
-    if let Some(rate) = written.parsed("forms", grammar::rate) {
-        limits.forms = rate.value;
-    }
-    if let Some(rate) = written.parsed("saml", grammar::rate) {
-        limits.saml = rate.value;
+    let mut h2_bytes = |key, default: u32, least, most| {
+        let default = usize::try_from(default).unwrap_or(usize::MAX);
+        u32::try_from(bytes(&mut written, key, default, least, most)).unwrap_or(u32::MAX)
+    };
+    limits.h2_header_list_bytes = h2_bytes("h2_header_list_bytes", limits.h2_header_list_bytes, 4096, 1 << 20);
+    // The least are what a connection has before any settings (RFC 9113 section 6.9.2); the most is what a window can be.
+    limits.h2_stream_window = h2_bytes("h2_stream_window", limits.h2_stream_window, 65_535, (1 << 31) - 1);
+    limits.h2_connection_window = h2_bytes("h2_connection_window", limits.h2_connection_window, 65_535, (1 << 31) - 1);
+    for (key, limit) in [
+        ("h2_control_frames", &mut limits.h2_control_frames),
+        ("h2_resets", &mut limits.h2_resets),
+        ("forms", &mut limits.forms),
+        ("saml", &mut limits.saml),
+    ] {
+        if let Some(rate) = written.parsed(key, grammar::rate) {
+            *limit = rate.value;
+        }
     }
     written.finish();
     limits

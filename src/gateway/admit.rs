@@ -80,6 +80,8 @@ pub enum Flaw {
     Folded,
     /// Not a field name, or white space before the colon.
     FieldName,
+    /// White space around a value, which HTTP/2 does not take off.
+    FieldValue,
     /// No `Host`.
     NoHost,
     /// Several `Host` fields.
@@ -122,6 +124,7 @@ impl Flaw {
             Self::Control => "the head has a control character",
             Self::Folded => "a header field is folded over several lines",
             Self::FieldName => "a header field's name cannot be read",
+            Self::FieldValue => "a header field's value begins or ends with a blank",
             Self::NoHost => "it names no host",
             Self::SeveralHosts => "it names its host twice",
             Self::BadHost => "its host cannot be read",
@@ -163,6 +166,10 @@ pub fn admit(head: &Head<'_>, limits: &HeadLimits) -> Result<Canonical, Flaw> {
         found.take(name, value)?;
     }
     let authority = target_authority(head.target, head.method)?;
+    // `:path` is never an address (RFC 9113 section 8.3.1).
+    if authority.is_some() && head.protocol == Protocol::Http2 {
+        return Err(Flaw::Target);
+    }
     let host = found.host(head, authority)?;
     let framing = found.framing(head.protocol)?;
     if found.bad_expectation {
@@ -173,6 +180,17 @@ pub fn admit(head: &Head<'_>, limits: &HeadLimits) -> Result<Canonical, Flaw> {
         framing,
         upgrade: found.upgrade && head.protocol == Protocol::Http11,
     })
+}
+
+/// Lets in what HTTP/2 says of the scheme. Nothing goes by it, but whoever writes another one means to be read in two ways.
+///
+/// # Errors
+/// [`Flaw::Target`] of anything but `http` and `https`.
+pub fn admit_scheme(scheme: Option<&str>) -> Result<(), Flaw> {
+    match scheme {
+        Some(scheme) if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") => Err(Flaw::Target),
+        _ => Ok(()),
+    }
 }
 
 /// Reads an HTTP/1 head, from the request line to the empty line, and lets it in.
@@ -295,6 +313,10 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn take(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Flaw> {
+        // What stands upstream in HTTP/1 would be read without them (RFC 9113 section 8.2.1).
+        if trim(value).len() != value.len() {
+            return Err(Flaw::FieldValue);
+        }
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
             self.host = Some(value);

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::model::id::RequestId;
 use crate::policy::facts::{Host, RequestFacts, RequestPath, Scheme, Via};
 
-use super::admit::{Canonical, Flaw, Head, HeadLimits, Protocol, admit};
+use super::admit::{Canonical, Flaw, Head, HeadLimits, Protocol, admit, admit_scheme};
 use super::client_ip::{Client, client_ip};
 
 /// What is known of the connection a request came by.
@@ -94,6 +94,7 @@ pub fn admit_http2(parts: &Parts, limits: &HeadLimits) -> Result<Canonical, Flaw
     if bytes > limits.bytes {
         return Err(Flaw::TooLarge);
     }
+    admit_scheme(parts.uri.scheme_str())?;
     let head = Head {
         protocol: Protocol::Http2,
         method: parts.method.as_str().as_bytes(),

@@ -71,7 +71,7 @@ impl Worker {
             return;
         };
         if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
-            Box::pin(http2::serve(self, socket, connection, limits)).await;
+            Box::pin(http2::serve(self, socket, connection, limits, accepted)).await;
         } else {
             http1::serve(self, Box::new(socket), connection, limits, accepted).await;
         }

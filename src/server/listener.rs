@@ -19,6 +19,7 @@ use crate::model::ip_pattern::fold_mapped;
 use crate::upstream;
 
 use super::house::House;
+use super::http2;
 use super::places::Places;
 use super::socket::ClientSocket;
 
@@ -135,6 +136,7 @@ pub fn serve(house: &Arc<House>, bound: Vec<Bound>, threads: NonZeroUsize, drain
             house: Arc::clone(house),
             places: Arc::clone(&places),
             drain: drain.clone(),
+            cuts: http2::Cuts::new(),
         };
         let ended = ended.clone();
         std::thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
@@ -162,6 +164,7 @@ pub(super) struct Worker {
     pub(super) house: Arc<House>,
     pub(super) places: Arc<Places>,
     pub(super) drain: watch::Receiver<bool>,
+    pub(super) cuts: http2::Cuts,
 }
 
 impl Worker {

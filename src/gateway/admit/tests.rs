@@ -284,6 +284,24 @@ fn http2_heads_go_through_the_same_door() {
         ),
         ("neither", head(None, vec![]), Err(Flaw::NoHost)),
         (
+            "a blank before a value",
+            head(Some(b"a.example"), vec![(b"x-note", b" y")]),
+            Err(Flaw::FieldValue),
+        ),
+        (
+            "a tab behind a value",
+            head(Some(b"a.example"), vec![(b"x-note", b"y\t")]),
+            Err(Flaw::FieldValue),
+        ),
+        (
+            "an address as path",
+            Head {
+                target: b"https://a.example/x",
+                ..head(Some(b"a.example"), vec![])
+            },
+            Err(Flaw::Target),
+        ),
+        (
             "codings",
             head(Some(b"a.example"), vec![(b"transfer-encoding", b"chunked")]),
             Err(Flaw::TransferCoding),
@@ -330,5 +348,18 @@ proptest! {
             prop_assert!(count("Content-Length") == 0 || count("Transfer-Encoding") == 0);
             prop_assert_eq!(count("Transfer-Encoding: x") + count(" z") + count("\n"), 0);
         }
+    }
+}
+
+#[test]
+fn a_scheme_is_one_of_two() {
+    for (scheme, expected) in [
+        (None, Ok(())),
+        (Some("https"), Ok(())),
+        (Some("HTTP"), Ok(())),
+        (Some("ftp"), Err(Flaw::Target)),
+        (Some("javascript"), Err(Flaw::Target)),
+    ] {
+        assert_eq!(admit_scheme(scheme), expected, "{scheme:?}");
     }
 }
