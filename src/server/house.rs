@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_TYPE, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
 use crate::accounts::Caller;
@@ -56,6 +56,8 @@ struct Answered {
     application: Option<ApplicationName>,
     /// Whether nothing more of this connection can be understood.
     close: bool,
+    /// Whether the request was refused, with its body left where it is.
+    refused: bool,
 }
 
 impl Answered {
@@ -64,6 +66,7 @@ impl Answered {
             response: response.map(Body::full),
             application: None,
             close: false,
+            refused: false,
         }
     }
 }
@@ -72,7 +75,7 @@ impl House {
     /// A house that goes by the rules in force.
     #[must_use]
     pub fn new(app: Arc<App>) -> Arc<Self> {
-        let gateway = Arc::new(Gateway::new(&app.live()));
+        let gateway = Arc::new(Gateway::new(&app));
         Arc::new(Self {
             app,
             gateway,
@@ -98,6 +101,7 @@ impl House {
         let id = RequestId::generate(&self.app.random);
         let method = request.method().clone();
         let version = request.version();
+        let has_body = !request.body().is_end_stream();
         let answering = AssertUnwindSafe(self.answer(id, connection, conversation, request)).catch_unwind();
         let mut answered = answering.await.unwrap_or_else(|_| {
             self.app.metrics.panicked();
@@ -108,7 +112,9 @@ impl House {
         if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
             headers.insert(X_REQUEST_ID, id);
         }
-        if answered.close && version != Version::HTTP_2 {
+        // A body that nobody read is in the way of the next request: whoever would send one is told not to (RFC 9112 section 9.6).
+        let close = answered.close || answered.refused && has_body;
+        if close && version != Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let status = answered.response.status().as_u16();
@@ -192,6 +198,7 @@ impl House {
                     response,
                     application: Some(application),
                     close: false,
+                    refused: false,
                 }
             }
             Err(refusal) if of_portal(live, read) => at_portal(live, *refusal, read),
@@ -313,6 +320,7 @@ fn refuse(live: &Live, refusal: &Refusal, now: Timestamp) -> Answered {
         response: web::refusal::answer(live, refusal, now).map(Body::full),
         application: refusal.application.as_ref().map(|application| application.name.clone()),
         close,
+        refused: true,
     }
 }
 
@@ -329,6 +337,7 @@ fn our_fault() -> Answered {
         response,
         application: None,
         close: true,
+        refused: true,
     }
 }
 
