@@ -40,6 +40,12 @@ struct AppOnly {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EjectionLabels {
+    app: AppLabel,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DecisionLabels {
     app: AppLabel,
     decision: &'static str,
@@ -77,6 +83,9 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_duration: Histograms,
     upstream_duration: Histograms,
+    upstream_ejections: Family<EjectionLabels, Counter>,
+    upstream_out: Family<AppOnly, Gauge>,
+    upstream_resent: Family<AppOnly, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     authn: Family<AuthnLabels, Counter>,
     sessions: Gauge,
@@ -122,6 +131,24 @@ impl Metrics {
             "upstream_duration_seconds",
             "From the choice of an upstream to the head of its answer",
             upstream_duration.clone(),
+        );
+        let upstream_ejections = Family::default();
+        registry.register(
+            "upstream_ejections",
+            "Servers of applications that were left out for a while, by cause",
+            upstream_ejections.clone(),
+        );
+        let upstream_out = Family::default();
+        registry.register(
+            "upstream_servers_out",
+            "Servers of applications that are left out now",
+            upstream_out.clone(),
+        );
+        let upstream_resent = Family::default();
+        registry.register(
+            "upstream_resent",
+            "Requests that were sent to an application a second time, all of them safe ones",
+            upstream_resent.clone(),
         );
         let decisions = Family::default();
         registry.register("decisions", "Decisions by outcome and reason", decisions.clone());
@@ -183,6 +210,9 @@ impl Metrics {
             requests,
             request_duration,
             upstream_duration,
+            upstream_ejections,
+            upstream_out,
+            upstream_resent,
             decisions,
             authn,
             sessions,
@@ -246,6 +276,30 @@ impl Metrics {
                 app: AppLabel(Some(app.clone())),
             })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts a server of an application that is left out, by a word for the cause.
+    pub fn upstream_ejected(&self, app: &ApplicationName, cause: &'static str) {
+        let app = AppLabel(Some(app.clone()));
+        self.upstream_ejections.get_or_create(&EjectionLabels { app, cause }).inc();
+    }
+
+    /// Says how many servers of an application are left out.
+    pub fn set_upstream_out(&self, app: &ApplicationName, count: usize) {
+        self.upstream_out
+            .get_or_create(&AppOnly {
+                app: AppLabel(Some(app.clone())),
+            })
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a request that was sent again.
+    pub fn upstream_resent(&self, app: &ApplicationName) {
+        self.upstream_resent
+            .get_or_create(&AppOnly {
+                app: AppLabel(Some(app.clone())),
+            })
+            .inc();
     }
 
     /// Counts a decision, by the words of its verdict and reason.

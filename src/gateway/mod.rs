@@ -33,8 +33,8 @@ use crate::policy;
 use crate::policy::decision::{Decision, Verdict};
 use crate::policy::protected::ProtectedNames;
 use crate::policy::{Application, Memo};
-use crate::upstream::Upstreams;
 use crate::upstream::tunnel::Tunnels;
+use crate::upstream::{Noted, Tell, Upstreams};
 
 use assertion::Assertions;
 use authenticate::Presented;
@@ -55,11 +55,20 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to the applications of these rules.
+    /// A gateway to the applications of the rules in force.
     #[must_use]
-    pub fn new(live: &Live) -> Self {
-        let gateway = Self::default();
-        gateway.adopt(live);
+    pub fn new(app: &App) -> Self {
+        let metrics = Arc::clone(&app.metrics);
+        let tell = Tell::new(move |application, noted| match noted {
+            Noted::Ejected(cause) => metrics.upstream_ejected(application, cause.word()),
+            Noted::Out(count) => metrics.set_upstream_out(application, count),
+            Noted::Resent => metrics.upstream_resent(application),
+        });
+        let gateway = Self {
+            upstreams: Upstreams::new(tell),
+            ..Self::default()
+        };
+        gateway.adopt(&app.live());
         gateway
     }
 

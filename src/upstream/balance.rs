@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::policy::application::Balance;
 
+use super::standing::Use;
 use super::{Cluster, Server};
 
 impl Cluster {
@@ -15,11 +16,20 @@ impl Cluster {
         if let [only] = self.servers.as_slice() {
             return Some(only).filter(fresh).map(Arc::clone);
         }
-        let all: Vec<&Arc<Server>> = self.servers.iter().filter(fresh).collect();
-        let up: Vec<&Arc<Server>> = all.iter().copied().filter(|server| self.is_up(server)).collect();
-        // With none left that is up, a server that may be back is better than no answer.
-        let among = if up.is_empty() { all } else { up };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut among: Vec<&Arc<Server>> = self.servers.iter().filter(fresh).collect();
+        if self.disturbed.load(Ordering::Acquire) {
+            let now = self.millis();
+            let rank = |server: &Arc<Server>| match server.standing.at(now) {
+                Use::Full => 0,
+                Use::Returning(share) if is_in_share(turn, share) => 0,
+                Use::Returning(_) => 1,
+                // With none left that is up, a server that may be back is better than no answer.
+                Use::Out => 2,
+            };
+            let best = among.iter().map(|server| rank(server)).min()?;
+            among.retain(|server| rank(server) == best);
+        }
         match self.balance {
             Balance::LeastBusy => least_busy(&among, turn),
             Balance::RoundRobin => in_turn(&among, turn),
@@ -27,6 +37,13 @@ impl Cluster {
         }
         .map(Arc::clone)
     }
+}
+
+/// Whether this turn is one of the `share` of a hundred, spread evenly and without a pattern that a balance could share.
+const fn is_in_share(turn: usize, share: u64) -> bool {
+    // The golden ratio of 2^64: turns that follow each other lie far apart.
+    let spread = (turn as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (spread * 100) >> 32 < share
 }
 
 /// The server with the fewest requests for its weight; those that tie take turns.
@@ -77,26 +94,8 @@ fn rendezvous<'a>(among: &[&'a Arc<Server>], key: u64) -> Option<&'a Arc<Server>
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::application::{Target, UpstreamServer};
-
+    use super::super::fixture::servers;
     use super::*;
-
-    fn servers(weights: &[u32]) -> Vec<Arc<Server>> {
-        weights
-            .iter()
-            .zip(1..)
-            .map(|(weight, port)| {
-                Arc::new(Server::new(&UpstreamServer {
-                    target: Target::Tcp {
-                        tls: false,
-                        host: "localhost".into(),
-                        port,
-                    },
-                    weight: *weight,
-                }))
-            })
-            .collect()
-    }
 
     fn index(servers: &[Arc<Server>], one: &Arc<Server>) -> usize {
         servers.iter().position(|server| Arc::ptr_eq(server, one)).unwrap()

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use tokio::time::{Instant, Sleep};
 
 use super::{Server, pool};
@@ -279,7 +278,7 @@ pub enum AnswerFault {
 #[derive(Debug)]
 pub struct AnswerBody {
     body: Incoming,
-    lease: Option<http1::SendRequest<RequestBody>>,
+    lease: Option<pool::Lease>,
     in_flight: InFlight,
     idle: Duration,
     moved: Instant,
@@ -288,13 +287,7 @@ pub struct AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn new(
-        body: Incoming,
-        lease: Option<http1::SendRequest<RequestBody>>,
-        in_flight: InFlight,
-        idle: Duration,
-        total: Option<Instant>,
-    ) -> Self {
+    pub(super) fn new(body: Incoming, lease: Option<pool::Lease>, in_flight: InFlight, idle: Duration, total: Option<Instant>) -> Self {
         let mut answer = Self {
             body,
             lease,
@@ -311,8 +304,17 @@ impl AnswerBody {
     }
 
     fn end(&mut self) {
-        if let Some(sender) = self.lease.take() {
-            pool::give(&self.in_flight.0, sender);
+        if let Some(lease) = self.lease.take() {
+            lease.give(&self.in_flight.0);
+        }
+    }
+
+    /// It broke off, and that is the server's doing.
+    fn broken(&mut self) {
+        self.lease = None;
+        let server = &self.in_flight.0;
+        if let Some(cluster) = server.cluster.upgrade() {
+            cluster.answered_badly(server);
         }
     }
 
@@ -354,7 +356,7 @@ impl Body for AnswerBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.lease = None;
+                this.broken();
                 Poll::Ready(Some(Err(AnswerFault::Broken(error))))
             }
             Poll::Ready(None) => {
@@ -363,7 +365,11 @@ impl Body for AnswerBody {
             }
             Poll::Pending => match this.overdue(cx) {
                 Some(fault) => {
-                    this.lease = None;
+                    match fault {
+                        // All of it may have taken too long because of the client.
+                        AnswerFault::Total => this.lease = None,
+                        AnswerFault::Idle | AnswerFault::Broken(_) => this.broken(),
+                    }
                     Poll::Ready(Some(Err(fault)))
                 }
                 None => Poll::Pending,

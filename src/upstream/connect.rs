@@ -49,6 +49,15 @@ pub(super) enum Sender {
     Http2(http2::SendRequest<RequestBody>),
 }
 
+impl Sender {
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+}
+
 /// Makes a connection, within `limit`.
 pub(super) async fn connect(cluster: &Cluster, server: &Server, wanted: Wanted, limit: Duration) -> Result<Sender, ConnectError> {
     tokio::time::timeout(limit, open(cluster, server, wanted))

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -37,6 +36,7 @@ pub(super) async fn watch(upstreams: &Upstreams) {
         }
         let clusters: Vec<Arc<Cluster>> = upstreams.clusters.load().values().map(Arc::clone).collect();
         for cluster in clusters {
+            cluster.tend();
             for server in cluster.servers.iter().filter(|server| is_due(&cluster.health, server)) {
                 running.push(check(Arc::clone(&cluster), Arc::clone(server)));
             }
@@ -70,14 +70,11 @@ async fn check(cluster: Arc<Cluster>, server: Arc<Server>) {
     } else {
         (0, run.bad.saturating_add(1))
     };
-    let away = server.away.load(Ordering::Relaxed);
+    let away = server.standing.is_away();
     if !away && run.bad >= health.fail {
-        server.away.store(true, Ordering::Relaxed);
-        tracing::warn!(application = %cluster.name, "a server fails its checks and is left out");
+        cluster.gone(&server);
     } else if away && run.good >= health.pass {
-        server.away.store(false, Ordering::Relaxed);
-        Cluster::answered(&server);
-        tracing::info!(application = %cluster.name, "a server passes its checks again");
+        cluster.back(&server);
     }
 }
 

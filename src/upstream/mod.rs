@@ -6,6 +6,7 @@ mod connect;
 mod health;
 mod pool;
 mod send;
+mod standing;
 mod tls;
 pub mod tunnel;
 
@@ -13,10 +14,12 @@ pub use body::{AnswerBody, AnswerFault, Fault, Patience, RequestBody, Upload};
 pub use connect::ConnectError;
 pub use pool::sweep;
 pub use send::{SendError, Sending, Wanted, send};
+pub use standing::Cause;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
@@ -24,6 +27,40 @@ use tokio::time::Instant;
 
 use crate::model::name::ApplicationName;
 use crate::policy::application::{Application, Balance, Health, Target, UpstreamServer, UpstreamTls};
+
+/// Something that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// A server is left out, and why.
+    Ejected(Cause),
+    /// So many servers are left out now.
+    Out(usize),
+    /// A request was sent again.
+    Resent,
+}
+
+/// Is told what is counted.
+#[derive(Clone)]
+pub struct Tell(Arc<dyn Fn(&ApplicationName, Noted) + Send + Sync>);
+
+impl Tell {
+    /// Tells `to`.
+    pub fn new(to: impl Fn(&ApplicationName, Noted) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(to))
+    }
+}
+
+impl Default for Tell {
+    fn default() -> Self {
+        Self::new(|_, _| {})
+    }
+}
+
+impl fmt::Debug for Tell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tell")
+    }
+}
 
 /// One server of an application, as it is doing.
 #[derive(Debug)]
@@ -33,14 +70,11 @@ pub struct Server {
     weight: u32,
     /// Requests it is working on, over all threads.
     in_flight: AtomicUsize,
-    /// Active checks say it is away.
-    away: AtomicBool,
-    /// Failures in a row of real requests.
-    failures: AtomicU32,
-    /// Until then it is not tried if there are others, in milliseconds since the cluster was made.
-    rests_until: AtomicU64,
+    standing: standing::Standing,
     /// How active checks went lately: a run of equal outcomes.
     checked: Mutex<health::Run>,
+    /// Its siblings.
+    cluster: Weak<Cluster>,
 }
 
 /// The servers of one application.
@@ -56,17 +90,33 @@ pub struct Cluster {
     tls: Result<Option<tls::Clients>, tls::TlsFault>,
     turn: AtomicUsize,
     made: Instant,
+    /// Milliseconds that a test lets go by.
+    #[cfg(test)]
+    gone_by: AtomicU64,
+    /// Whether some server may be out or on its way back. While none is, nobody looks at the time.
+    disturbed: AtomicBool,
+    /// Held while a server is put out or taken in: rare, and never while a request waits for something.
+    judging: Mutex<()>,
+    /// When the present span of `health.every` began, in milliseconds since the cluster was made.
+    span_began: AtomicU64,
+    /// Requests that are being sent again.
+    resending: AtomicUsize,
+    tell: Tell,
 }
 
 impl Cluster {
-    fn new(application: &Application) -> Self {
+    fn new(application: &Application, tell: Tell) -> Arc<Self> {
         let needs_tls = application
             .upstreams
             .iter()
             .any(|server| matches!(server.target, Target::Tcp { tls: true, .. }));
-        Self {
+        Arc::new_cyclic(|cluster| Self {
             name: application.name.clone(),
-            servers: application.upstreams.iter().map(|server| Arc::new(Server::new(server))).collect(),
+            servers: application
+                .upstreams
+                .iter()
+                .map(|server| Arc::new(Server::new(server, Weak::clone(cluster))))
+                .collect(),
             written: application.upstreams.clone(),
             balance: application.balance,
             health: application.health.clone(),
@@ -78,7 +128,14 @@ impl Cluster {
             },
             turn: AtomicUsize::new(0),
             made: Instant::now(),
-        }
+            #[cfg(test)]
+            gone_by: AtomicU64::new(0),
+            disturbed: AtomicBool::new(false),
+            judging: Mutex::default(),
+            span_began: AtomicU64::new(0),
+            resending: AtomicUsize::new(0),
+            tell,
+        })
     }
 
     /// Whether the files still say the same of it.
@@ -90,28 +147,14 @@ impl Cluster {
     }
 
     fn millis(&self) -> u64 {
-        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let millis = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        #[cfg(test)]
+        let millis = millis + self.gone_by.load(std::sync::atomic::Ordering::Relaxed);
+        millis
     }
 
-    fn is_up(&self, server: &Server) -> bool {
-        !server.away.load(Ordering::Relaxed) && server.rests_until.load(Ordering::Relaxed) <= self.millis()
-    }
-
-    /// A request could not be brought to the server, or it gave no answer.
-    fn failed(&self, server: &Server) {
-        let failures = server.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures >= self.health.fail {
-            let rest = u64::try_from(self.health.every.as_millis()).unwrap_or(u64::MAX);
-            server.rests_until.store(self.millis().saturating_add(rest), Ordering::Relaxed);
-        }
-    }
-
-    fn answered(server: &Server) {
-        // Written only where it changes: every thread reads this line of memory.
-        if server.failures.load(Ordering::Relaxed) != 0 {
-            server.failures.store(0, Ordering::Relaxed);
-            server.rests_until.store(0, Ordering::Relaxed);
-        }
+    fn tell(&self, noted: Noted) {
+        (self.tell.0)(&self.name, noted);
     }
 
     fn client_config(&self, wanted: Wanted) -> Result<Option<&Arc<ClientConfig>>, &tls::TlsFault> {
@@ -122,15 +165,14 @@ impl Cluster {
 }
 
 impl Server {
-    fn new(written: &UpstreamServer) -> Self {
+    fn new(written: &UpstreamServer, cluster: Weak<Cluster>) -> Self {
         Self {
             target: written.target.clone(),
             weight: written.weight.max(1),
             in_flight: AtomicUsize::new(0),
-            away: AtomicBool::new(false),
-            failures: AtomicU32::new(0),
-            rests_until: AtomicU64::new(0),
+            standing: standing::Standing::default(),
             checked: Mutex::default(),
+            cluster,
         }
     }
 }
@@ -140,9 +182,16 @@ impl Server {
 pub struct Upstreams {
     clusters: ArcSwap<HashMap<ApplicationName, Arc<Cluster>>>,
     adopting: Mutex<()>,
+    tell: Tell,
 }
 
 impl Upstreams {
+    /// None yet; `tell` is told what is counted of those to come.
+    #[must_use]
+    pub fn new(tell: Tell) -> Self {
+        Self { tell, ..Self::default() }
+    }
+
     /// Goes by what the files say now. An application whose servers are written as before keeps its connections and what is known of them.
     pub fn adopt<'a>(&self, applications: impl Iterator<Item = &'a Application>) {
         let _one = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,7 +200,10 @@ impl Upstreams {
             .filter(|application| !application.upstreams.is_empty())
             .map(|application| {
                 let kept = before.get(&application.name).filter(|cluster| cluster.is_as_written(application));
-                let cluster = kept.map_or_else(|| Arc::new(Cluster::new(application)), Arc::clone);
+                let cluster = kept.map_or_else(|| Cluster::new(application, self.tell.clone()), Arc::clone);
+                if kept.is_none() {
+                    cluster.tell(Noted::Out(0));
+                }
                 if let Err(fault) = &cluster.tls {
                     tracing::error!(application = %cluster.name, error = %fault, "tls to the upstream cannot be set up");
                 }
@@ -167,8 +219,11 @@ impl Upstreams {
         self.clusters.load().get(application).map(Arc::clone)
     }
 
-    /// Runs the active checks, for ever. One thread of the process does.
+    /// Runs the active checks and what time does to the standing of servers, for ever. One thread of the process does.
     pub async fn watch(&self) {
         health::watch(self).await;
     }
 }
+
+#[cfg(test)]
+mod fixture;

@@ -1,6 +1,7 @@
 //! One request to one of several servers: on a connection that waits or a new one, again where that is safe.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -14,7 +15,9 @@ use crate::policy::application::{Target, Timeouts};
 
 use super::body::{AnswerBody, Fault, InFlight, RequestBody, Upload};
 use super::connect::{ConnectError, MOST_HEAD, Sender, connect};
-use super::{Cluster, Server, pool};
+use super::pool::Lease;
+use super::standing::Cause;
+use super::{Cluster, Noted, Server, pool};
 
 /// Which protocol a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,33 +66,56 @@ pub enum SendError {
     NoServer,
 }
 
+/// Requests that were sent may be sent again while no more than so many are, or a fifth of all that are under way.
+const RESENT_ALWAYS: usize = 3;
+
+/// A request that is being sent again, counted while it is.
+struct Resending<'a>(&'a Cluster);
+
+impl<'a> Resending<'a> {
+    /// If there is room for one more: a server in trouble must not get all of its work twice.
+    fn begin(cluster: &'a Cluster) -> Option<Self> {
+        let under_way: usize = cluster.servers.iter().map(|server| server.in_flight.load(Ordering::Relaxed)).sum();
+        let most = RESENT_ALWAYS.max(under_way / 5);
+        let this = Self(cluster);
+        (cluster.resending.fetch_add(1, Ordering::Relaxed) < most).then_some(this)
+    }
+}
+
+impl Drop for Resending<'_> {
+    fn drop(&mut self) {
+        self.0.resending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Sends a request, and waits for the head of the answer.
 ///
-/// It is sent again only where nothing of it was sent, or where it can do no harm twice: an idempotent one without a body, on a connection
-/// that was waiting and turned out to be closed.
+/// It goes to another server where nothing of it was sent. One that was sent is sent once more only if its method is safe (RFC 9110 section
+/// 9.2.1) and it has no body: on a new connection where one that had waited turned out to be closed, and on another server within the
+/// budget. Everything else that breaks off after it was sent may have been done, and is the client's to repeat.
 ///
 /// # Errors
 /// [`SendError`], after every server was tried that could be.
 pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &Sending) -> Result<Response<AnswerBody>, SendError> {
     let total = how.timeouts.total.map(|total| Instant::now() + total);
+    let safe = is_safe(&request);
     let mut tried: Vec<Arc<Server>> = Vec::new();
     let mut last = SendError::NoServer;
     let mut request = Some(request);
+    let mut resending = None;
     while let Some(server) = cluster.choose(how.key, &tried) {
-        // A stale connection says nothing about its server: the others, then a new one, are tried on the same.
-        loop {
-            let Some(taken) = request.take() else {
-                return Err(last);
-            };
-            let waiting = pool::take(&server, how.wanted);
+        let mut stale = false;
+        // A stale connection says nothing about its server: a new one is tried on the same.
+        while let Some(taken) = request.take() {
+            let waiting = if stale { None } else { waiting(&server, how.wanted, safe).await };
             let reused = waiting.is_some();
             let sender = match waiting {
                 Some(sender) => sender,
                 None => match connect(cluster, &server, how.wanted, how.timeouts.connect).await {
                     Ok(sender) => sender,
                     Err(error) => {
-                        tracing::warn!(application = %cluster.name, error = %error, "upstream not reached");
-                        cluster.failed(&server);
+                        tracing::warn!(application = %cluster.name, server = %server.target, error = &error as &dyn std::error::Error, "upstream not reached");
+                        cluster.failed(&server, Cause::Unreachable);
                         last = match error {
                             ConnectError::Late(_) => SendError::Late("connect"),
                             error => SendError::Unreachable(error),
@@ -99,26 +125,44 @@ pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &S
                     }
                 },
             };
-            let spare = (reused && is_harmless_twice(&taken)).then(|| copy(&taken));
+            let may_repeat = safe && if reused { !stale } else { resending.is_none() };
+            let spare = may_repeat.then(|| copy(&taken));
             match exchange(&server, sender, taken, how, total).await {
                 Ok(answer) => {
-                    Cluster::answered(&server);
+                    cluster.answered(&server, answer.status());
                     return Ok(answer);
                 }
-                Err(Outcome::Unfit(why)) => return Err(SendError::Unfit(why)),
+                Err(Outcome::Unfit(why)) => {
+                    cluster.failed(&server, Cause::NoAnswer);
+                    return Err(SendError::Unfit(why));
+                }
                 Err(Outcome::Late(limit)) => {
-                    cluster.failed(&server);
+                    // A request that is still under way may be late because of its client.
+                    if how.upload.as_ref().is_none_or(|upload| upload.has_ended()) {
+                        cluster.failed(&server, Cause::NoAnswer);
+                    }
                     return Err(SendError::Late(limit));
                 }
                 Err(Outcome::Failed { error, unsent }) => {
                     if let Some(fault) = how.upload.as_ref().and_then(|upload| upload.fault()) {
                         return Err(SendError::Request(fault));
                     }
-                    request = unsent.map(|unsent| *unsent).or(spare);
                     last = SendError::NoAnswer(error);
+                    if let Some(unsent) = unsent {
+                        request = Some(*unsent);
+                    } else if reused {
+                        stale = true;
+                        request = spare;
+                    } else if let Some(spare) = spare {
+                        resending = Resending::begin(cluster);
+                        request = resending.as_ref().map(|_| spare);
+                    }
                     if !reused {
-                        cluster.failed(&server);
+                        cluster.failed(&server, Cause::NoAnswer);
                         break;
+                    }
+                    if request.is_some() && stale {
+                        cluster.tell(Noted::Resent);
                     }
                 }
             }
@@ -127,8 +171,28 @@ pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &S
         if request.is_none() {
             break;
         }
+        if resending.is_some() {
+            cluster.tell(Noted::Resent);
+        }
     }
     Err(last)
+}
+
+/// A connection that waits for a request, if there is one that is good for it.
+///
+/// A request that cannot be repeated takes one only after the runtime has looked whether the other end has closed it, and only one that did
+/// not wait for long: servers close those that did, often without a word.
+async fn waiting(server: &Arc<Server>, wanted: Wanted, safe: bool) -> Option<Sender> {
+    if safe {
+        return pool::take(server, wanted, pool::LONGEST_WAIT);
+    }
+    while let Some(sender) = pool::take(server, wanted, pool::SHORT_WAIT) {
+        tokio::task::yield_now().await;
+        if !sender.is_closed() {
+            return Some(sender);
+        }
+    }
+    None
 }
 
 enum Outcome {
@@ -222,6 +286,7 @@ async fn exchange(
         // The connection goes with its sender: what follows on it could be anybody's.
         return Err(Outcome::Unfit(why));
     }
+    let lease = lease.map(|sender| Lease::new(sender, how.upload.clone(), answer.headers()));
     Ok(answer.map(|body| AnswerBody::new(body, lease, in_flight, how.timeouts.idle, total)))
 }
 
@@ -270,13 +335,10 @@ async fn in_time<T>(answer: impl Future<Output = T>, how: &Sending, total: Optio
     }
 }
 
-/// RFC 9110 section 9.2.2, and no body that would be gone.
-fn is_harmless_twice(request: &Request<RequestBody>) -> bool {
-    request.body().is_empty()
-        && matches!(
-            *request.method(),
-            Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
-        )
+/// RFC 9110 section 9.2.1, and no body that would be gone. A method that is only idempotent is not enough: what somebody else did in
+/// between would be undone.
+fn is_safe(request: &Request<RequestBody>) -> bool {
+    request.body().is_empty() && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {

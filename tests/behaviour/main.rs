@@ -7,13 +7,16 @@
     reason = "tests may stop on the spot"
 )]
 
+mod a_broken_server_is_left_out;
 mod a_person_signs_in;
+mod an_application_fails;
 mod behind_a_balancer;
 mod commands;
 mod connections_rest;
 mod forwarding;
 mod framing;
 mod ip_pattern_shuts_out;
+mod nothing_is_sent_twice;
 mod our_pages;
 mod over_tls;
 mod reload_keeps_old_rules;

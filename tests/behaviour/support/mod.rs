@@ -2,6 +2,7 @@
 
 pub(crate) mod application;
 pub(crate) mod browser;
+pub(crate) mod faulty;
 pub(crate) mod house;
 pub(crate) mod upstream;
 
