@@ -118,7 +118,8 @@ class Server:
                 if not await self.request(head, reader, writer):
                     break
                 self.busy[writer] = False
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ValueError):
+            # A body that breaks off between two chunks has no size where one should be.
             pass
         finally:
             del self.busy[writer]
