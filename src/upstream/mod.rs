@@ -39,9 +39,11 @@ pub enum Noted {
     Resent,
 }
 
+type Told = dyn Fn(&ApplicationName, Noted) + Send + Sync;
+
 /// Is told what is counted.
 #[derive(Clone)]
-pub struct Tell(Arc<dyn Fn(&ApplicationName, Noted) + Send + Sync>);
+pub struct Tell(Arc<Told>);
 
 impl Tell {
     /// Tells `to`.
