@@ -1,6 +1,5 @@
 //! A minute of mixed traffic through a real server, with reloads and restarts behind it: no answer is wrong or lost, and memory stays flat.
 //! `scripts/soak 1h` does the same for longer.
-#![expect(clippy::unwrap_used, reason = "tests may stop on the spot")]
 
 use std::process::Command;
 
