@@ -4,6 +4,8 @@
 //! sees them, because it repairs some of what must be refused: it takes the first of two `Host` fields, drops a `Content-Length` beside a
 //! `Transfer-Encoding`, and lets lines end with a bare line feed.
 
+use memchr::{memchr, memmem};
+
 use crate::policy::facts::Host;
 
 /// How large a head may be.
@@ -201,16 +203,15 @@ pub fn admit_http1(raw: &[u8], limits: &HeadLimits) -> Result<Canonical, Flaw> {
     if raw.len() > limits.bytes {
         return Err(Flaw::TooLarge);
     }
-    let mut lines = raw.strip_suffix(b"\r\n\r\n").ok_or(Flaw::LineEnd)?.split(|byte| *byte == b'\n');
-    let request_line = line(lines.next().unwrap_or_default(), lines.clone().next().is_none())?;
-    let (method, target, protocol) = request_line_parts(request_line)?;
+    let mut rest = Some(raw.strip_suffix(b"\r\n\r\n").ok_or(Flaw::LineEnd)?);
+    let (method, target, protocol) = request_line_parts(next_line(&mut rest)?)?;
     let mut fields = Vec::with_capacity(24);
-    while let Some(text) = lines.next() {
-        let text = line(text, lines.clone().next().is_none())?;
+    while rest.is_some() {
+        let text = next_line(&mut rest)?;
         if matches!(text.first(), Some(b' ' | b'\t')) {
             return Err(Flaw::Folded);
         }
-        let colon = text.iter().position(|byte| *byte == b':').ok_or(Flaw::FieldName)?;
+        let colon = memchr(b':', text).ok_or(Flaw::FieldName)?;
         let (name, value) = text.split_at(colon);
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
             return Err(Flaw::FieldName);
@@ -266,20 +267,31 @@ pub fn scan_http1(bytes: &[u8], from: usize, limits: &HeadLimits) -> Scan {
     Scan::Partial(bytes.len())
 }
 
-/// A line without its end. The last one has lost it already.
-fn line(text: &[u8], last: bool) -> Result<&[u8], Flaw> {
-    let text = if last {
-        text
-    } else {
-        text.strip_suffix(b"\r").ok_or(Flaw::LineEnd)?
+/// Whether these bytes are one head and nothing more, as nearly all are that come: to be asked before looking closer.
+#[must_use]
+pub fn is_one_head(bytes: &[u8]) -> bool {
+    memmem::find(bytes, b"\r\n\r\n").is_some_and(|end| end + 4 == bytes.len())
+}
+
+/// Takes the next line off, without its end; the last one has lost it already.
+fn next_line<'a>(rest: &mut Option<&'a [u8]>) -> Result<&'a [u8], Flaw> {
+    let text = rest.take().unwrap_or_default();
+    let line = match memchr(b'\n', text) {
+        None => text,
+        Some(end) => {
+            let (line, more) = text.split_at(end);
+            *rest = more.get(1..);
+            line.strip_suffix(b"\r").ok_or(Flaw::LineEnd)?
+        }
     };
-    if text.contains(&b'\r') {
-        return Err(Flaw::LineEnd);
+    // Each byte is looked at, whatever the ones before it were: so many at once.
+    if line
+        .iter()
+        .fold(true, |fine, byte| fine & (*byte >= 32 && *byte != 127 || *byte == b'\t'))
+    {
+        return Ok(line);
     }
-    if text.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
-        return Err(Flaw::Control);
-    }
-    Ok(text)
+    Err(if line.contains(&b'\r') { Flaw::LineEnd } else { Flaw::Control })
 }
 
 fn request_line_parts(text: &[u8]) -> Result<(&[u8], &[u8], Protocol), Flaw> {

@@ -26,6 +26,9 @@ use super::stream::{Deadlines, Stream};
 /// The largest buffer of a connection, in bytes.
 const BUFFER: usize = 64 * 1024;
 
+/// How many fields the library takes without being told.
+const FIELDS: usize = 100;
+
 /// Serves until the client goes or is too slow, or the server drains.
 pub(super) async fn serve<S>(worker: &Worker, socket: S, connection: Connection, limits: &Limits, accepted: Instant)
 where
@@ -76,12 +79,16 @@ where
         let conversation = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(house.handle(connection, &conversation, request).await) }
     });
-    let mut serving = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    if limits.head_fields > FIELDS {
+        // Room for another number than the library's own is made anew with each head.
+        builder.max_headers(limits.head_fields);
+    }
+    let mut serving = builder
         .timer(TokioTimer::new())
         // The stream below has deadlines of its own, for the first byte too.
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
-        .max_headers(limits.head_fields.saturating_add(1))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut drain = worker.drain.clone();

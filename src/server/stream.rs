@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::gateway::admit::{Canonical, Flaw, Framing, HeadLimits, Scan, admit_http1, scan_http1};
+use crate::gateway::admit::{Canonical, Flaw, Framing, HeadLimits, Scan, admit_http1, is_one_head, scan_http1};
 use crate::gateway::conversation::Conversation;
 
 use super::chunks::Chunks;
@@ -190,7 +190,7 @@ impl<S> Stream<S> {
 
     /// Lets a head pass that came whole and alone, which nearly all do: it stays where it was read.
     fn passes(&mut self, bytes: &[u8]) -> bool {
-        if scan_http1(bytes, 0, &self.limits) != Scan::Complete(bytes.len()) {
+        if !is_one_head(bytes) {
             return false;
         }
         let Ok(canonical) = admit_http1(bytes, &self.limits) else {
