@@ -66,6 +66,12 @@ impl Stay {
         Duration::from_millis(self.rested.load(Ordering::Relaxed))
     }
 
+    /// What was worked out of what the person holds, to be handed to whoever decides about them.
+    #[must_use]
+    pub const fn memo(&self) -> &Memo {
+        &self.memo
+    }
+
     /// Whether the session is over at `now`.
     #[must_use]
     pub fn is_over(&self, idle: Duration, now: Timestamp) -> bool {
@@ -267,6 +273,24 @@ impl Memory {
     /// When a session was last used, if it is remembered.
     pub(super) fn last_seen(&self, session: SessionId) -> Option<Timestamp> {
         self.index().sessions.get(&session).map(|known| known.stay.last_seen())
+    }
+
+    /// A session, if it is remembered.
+    pub(super) fn stay(&self, session: SessionId) -> Option<Arc<Stay>> {
+        self.index().sessions.get(&session).map(|known| Arc::clone(&known.stay))
+    }
+
+    /// Every session that is remembered. Nobody who looks one up waits for it.
+    pub(super) fn stays(&self) -> Vec<Arc<Stay>> {
+        let mut seen = HashSet::new();
+        let mut stays = Vec::new();
+        for shard in self.others.iter().chain([&self.first]) {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            // A session has a value on each host.
+            let new = shard.values().filter(|value| seen.insert(value.stay.session.id));
+            stays.extend(new.map(|value| Arc::clone(&value.stay)));
+        }
+        stays
     }
 
     /// How many sessions are remembered.

@@ -106,6 +106,40 @@ impl Accounts {
         }
     }
 
+    /// A session as it stands now, for whoever holds something open by it; `None` once it is over. To be asked is no use of a session: it
+    /// goes idle all the same. `seen` is a moment of use that the caller knows of.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store has to be asked and does not answer.
+    pub async fn stay(&self, id: SessionId, seen: Timestamp, now: Timestamp) -> Result<Option<Arc<Stay>>, Unavailable> {
+        let rules = self.rules();
+        let idle = rules.session.idle;
+        if self.loss.goes_on(|| self.store.health(), rules.on_loss, now)
+            && let Some(stay) = self.memory.stay(id)
+        {
+            return Ok(Some(stay).filter(|stay| !stay.is_over(idle, now)));
+        }
+        self.health()?;
+        let Some(session) = self.store.get::<Session>(&id).await? else {
+            return Ok(None);
+        };
+        let Some(user) = self.store.get::<User>(&session.record.user).await? else {
+            return Ok(None);
+        };
+        let seen = session.record.last_seen.max(seen);
+        if session.record.epoch != user.record.epoch || session.record.is_over(seen, idle, now) {
+            return Ok(None);
+        }
+        let identity = self.identity(&user.record, &session.record).await?;
+        Ok(Some(Arc::new(Stay::new(session.record, Arc::new(identity), user.record.gains))))
+    }
+
+    /// The sessions that are in memory, which are those that were used since the server began or their person changed; some may be over.
+    #[must_use]
+    pub fn stays(&self) -> Vec<Arc<Stay>> {
+        self.memory.stays()
+    }
+
     /// The session and its user, if the session is not over.
     pub(super) async fn live_session(
         &self,
