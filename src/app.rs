@@ -1,6 +1,7 @@
 //! The shared state of a running portcullis: what came from files, what talks to the outside, and nothing else.
 
 pub mod live;
+pub mod open;
 pub mod refusal;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::base::random::Random;
 use crate::base::time::Clock;
 
 pub use live::{Live, Stale};
+use open::Open;
 
 /// Everything shared. Built once at start and handed down by reference; nothing else is global.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct App {
     pub decisions: DecisionLog,
     /// The figures.
     pub metrics: Arc<Metrics>,
+    /// What is open and must end when its right does.
+    pub open: Open,
     /// What time it is.
     pub clock: Clock,
     /// Where random bytes come from.
@@ -44,6 +48,7 @@ impl App {
             accounts,
             decisions,
             metrics,
+            open: Open::default(),
             clock,
             random,
             replaced: watch::Sender::new(0),
@@ -56,13 +61,14 @@ impl App {
         self.live.load_full()
     }
 
-    /// Goes by other files from the next request on; what is open is told to be decided again.
-    pub fn replace(&self, live: Live) {
+    /// Goes by other files from the next request on, and has what is open judged again; [`Open::settled`] tells when that round is over.
+    pub fn replace(&self, live: Live) -> u64 {
         self.accounts.adopt(live.house_rules());
         self.decisions.change(live.log_settings());
         self.metrics.set_policy_stale(live.stale.is_some());
         self.live.store(Arc::new(live));
         self.replaced.send_modify(|count| *count += 1);
+        self.open.all_moved()
     }
 
     /// Keeps the rules in force and says that the files mean something else, or nothing.

@@ -59,6 +59,12 @@ struct AuthnLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedLabels {
+    kind: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ExpiryLabels {
     kind: &'static str,
     name: String,
@@ -90,6 +96,8 @@ pub struct Metrics {
     authn: Family<AuthnLabels, Counter>,
     sessions: Gauge,
     tunnels: Gauge,
+    streams: Gauge,
+    cuts: Family<EndedLabels, Counter>,
     connections: Gauge,
     resting: Gauge,
     http2_cut: Family<CutLabels, Counter>,
@@ -157,7 +165,11 @@ impl Metrics {
         let sessions = Gauge::default();
         registry.register("sessions", "Live sessions known to this process", sessions.clone());
         let tunnels = Gauge::default();
-        registry.register("tunnels", "Open WebSockets and streams", tunnels.clone());
+        registry.register("tunnels", "Open WebSockets", tunnels.clone());
+        let streams = Gauge::default();
+        registry.register("streams", "Answers and requests that last", streams.clone());
+        let cuts = Family::default();
+        registry.register("cut", "What was open and was ended because its right had ended", cuts.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections from clients", connections.clone());
         let resting = Gauge::default();
@@ -217,6 +229,8 @@ impl Metrics {
             authn,
             sessions,
             tunnels,
+            streams,
+            cuts,
             connections,
             resting,
             http2_cut,
@@ -247,6 +261,12 @@ impl Metrics {
         });
         for reason in ["control-frames", "resets", "header-block", "late", "unread"] {
             let _ = self.http2_cut.get_or_create(&CutLabels { reason });
+        }
+        for kind in ["request", "answer", "websocket"] {
+            let _ = self.cuts.get_or_create(&EndedLabels {
+                kind,
+                reason: "session-ended",
+            });
         }
         for outcome in ["success", "failure", "locked"] {
             let _ = self.authn.get_or_create(&AuthnLabels {
@@ -323,7 +343,17 @@ impl Metrics {
         self.sessions.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Counts a tunnel or stream for as long as the guard lives.
+    /// Says how many answers and requests last.
+    pub fn set_streams(&self, count: usize) {
+        self.streams.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts what was cut: `request`, `answer` or `websocket`, and the code of the reason.
+    pub fn cut(&self, kind: &'static str, reason: &'static str) {
+        self.cuts.get_or_create(&EndedLabels { kind, reason }).inc();
+    }
+
+    /// Counts a tunnel for as long as the guard lives.
     #[must_use]
     pub fn tunnel(&self) -> Counted {
         Counted::of(&self.tunnels)
@@ -437,6 +467,8 @@ mod tests {
             "portcullis_sessions 0",
             "portcullis_tunnels 0",
             "portcullis_http2_cut_total{reason=\"resets\"} 0",
+            "portcullis_streams 0",
+            "portcullis_cut_total{kind=\"websocket\",reason=\"session-ended\"} 0",
             "portcullis_policy_stale 0",
             "portcullis_config_last_reload_success 0",
             "portcullis_expiry_timestamp_seconds{kind=\"certificate\",name=\"lab.example\"} 1800000000",

@@ -1,7 +1,9 @@
 //! Brings a request that may pass to its application, and the answer back.
 
+use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE};
@@ -11,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use crate::app::open::{End, Kind, Question, Ticket};
 use crate::app::refusal::{Refusal, RefusalKind};
 use crate::app::{App, Live};
 use crate::model::principal::Principal;
@@ -18,10 +21,9 @@ use crate::policy::Application;
 use crate::policy::application::{BodyLimit, Target};
 use crate::policy::decision::Terms;
 use crate::upstream;
-use crate::upstream::{Fault, Patience, RequestBody, SendError, Sending, Wanted};
+use crate::upstream::{Fault, Patience, RequestBody, SendError, Sending, Upload, Wanted};
 
 use super::body::Body;
-use super::recheck::Recheck;
 use super::{Ask, Gateway, Made, assertion, authenticate, identity_headers, refused, upgrade};
 
 /// Everything a request is forwarded with.
@@ -34,6 +36,22 @@ pub(super) struct Forward<'a> {
     pub(super) made: &'a Made<'a>,
     pub(super) application: &'a Application,
     pub(super) terms: Terms,
+    /// What it is registered as, once it lasts.
+    pub(super) ticket: OnceLock<Ticket>,
+}
+
+/// Why a request that might pass did not.
+pub(super) enum Failure {
+    /// With this answer.
+    Refused(Box<Refusal>),
+    /// Its right ended while it waited for its answer.
+    Cut,
+}
+
+impl From<Box<Refusal>> for Failure {
+    fn from(refusal: Box<Refusal>) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 impl Forward<'_> {
@@ -49,7 +67,9 @@ impl Forward<'_> {
             SendError::Request(fault) => RefusalKind::BodyBroken {
                 stalled: *fault == Fault::Stalled || self.ask.conversation.is_stalled(),
             },
-            SendError::Unreachable(_) | SendError::NoAnswer(_) | SendError::Unfit(_) | SendError::NoServer => RefusalKind::UpstreamDown,
+            SendError::Unreachable(_) | SendError::NoAnswer(_) | SendError::Unfit(_) | SendError::NoServer | SendError::Cut => {
+                RefusalKind::UpstreamDown
+            }
         };
         if !matches!(error, SendError::Request(_)) {
             tracing::warn!(
@@ -60,6 +80,28 @@ impl Forward<'_> {
             );
         }
         self.refuse(kind)
+    }
+
+    /// Registers it as something that lasts.
+    pub(super) fn register(&self, kind: Kind) -> Ticket {
+        let question = Question {
+            facts: self.ask.read.facts.clone(),
+            stay: self.ask.presented.caller.as_ref().map(|caller| Arc::clone(&caller.stay)),
+            application: self.application.name.clone(),
+            since: self.ask.since,
+        };
+        self.app.open.register(kind, question, self.application.recheck)
+    }
+
+    /// It waits for its answer: resolves when it may no longer.
+    pub(super) fn lasting<'s>(&'s self, upload: Option<&Arc<Upload>>) -> Pin<Box<dyn Future<Output = ()> + Send + 's>> {
+        let ticket = self.ticket.get_or_init(|| self.register(Kind::Request));
+        if let Some(upload) = upload {
+            ticket.also(Arc::clone(upload) as Arc<dyn End>);
+        }
+        Box::pin(async {
+            ticket.cut().await;
+        })
     }
 
     /// Whose request it is, so that `sticky` can bring it to the same server again.
@@ -166,7 +208,7 @@ impl Forward<'_> {
 }
 
 /// Forwards a request that may pass.
-pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Box<Refusal>> {
+pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Failure> {
     if forward.terms.websocket && upgrade::is_asked_for(&parts) {
         return upgrade::serve(forward, parts, body).await;
     }
@@ -175,7 +217,7 @@ pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incom
         BodyLimit::Bytes(most) => Some(most),
     };
     if most.is_some_and(|most| declared_length(&parts.headers).is_some_and(|length| length > most)) {
-        return Err(forward.refuse(RefusalKind::BodyTooLarge));
+        return Err(forward.refuse(RefusalKind::BodyTooLarge).into());
     }
     let wanted = if is_grpc(&parts) { Wanted::Http2 } else { Wanted::Any };
     forward.head(&mut parts);
@@ -183,11 +225,13 @@ pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incom
     // A gRPC stream is quiet for as long as there is nothing to say.
     let rate = if wanted == Wanted::Http2 { 0 } else { limits.body_rate };
     let (body, upload) = RequestBody::of(body, most, Patience::new(limits.body_stall, rate));
+    let going = upload.clone();
     let how = Sending {
         timeouts: forward.terms.timeouts,
         wanted,
         key: forward.key(),
         upload,
+        lasting: &|| forward.lasting(going.as_ref()),
     };
     let started = Instant::now();
     let answer = send(forward, parts, body, &how).await?;
@@ -196,25 +240,20 @@ pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incom
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for that.
         tracing::warn!(application = %forward.application.name, "the application switched protocols unasked");
-        return Err(forward.refuse(RefusalKind::UpstreamDown));
+        return Err(forward.refuse(RefusalKind::UpstreamDown).into());
     }
     clean_answer(&mut head.headers);
     head.version = Version::HTTP_11;
-    let body = if is_stream(&head.headers) {
-        let recheck = Recheck::new(forward.app, forward.gateway, forward.ask, forward.application);
-        Body::stream(body, Box::pin(recheck.until_refused()))
-    } else {
-        Body::upstream(body)
-    };
-    Ok(Response::from_parts(head, body))
+    let upload = how.upload.filter(|upload| !upload.has_ended());
+    Ok(Response::from_parts(head, Body::upstream(body).await.beside(upload)))
 }
 
 pub(super) async fn send(
     forward: &Forward<'_>,
     parts: Parts,
     body: RequestBody,
-    how: &Sending,
-) -> Result<Response<upstream::AnswerBody>, Box<Refusal>> {
+    how: &Sending<'_>,
+) -> Result<Response<upstream::AnswerBody>, Failure> {
     let mut request = Request::from_parts(parts, body);
     // What the client's connection was marked with is not for the upstream's.
     request.extensions_mut().clear();
@@ -224,7 +263,10 @@ pub(super) async fn send(
         .upstreams
         .cluster(&forward.application.name)
         .ok_or_else(|| forward.failed(&SendError::NoServer))?;
-    upstream::send(&cluster, request, how).await.map_err(|error| forward.failed(&error))
+    upstream::send(&cluster, request, how).await.map_err(|error| match error {
+        SendError::Cut | SendError::Request(Fault::Cut) => Failure::Cut,
+        error => forward.failed(&error).into(),
+    })
 }
 
 /// Takes off an answer what belongs to its connection, and cookies of ours that are not the application's to set.
@@ -253,11 +295,6 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 fn is_grpc(parts: &Parts) -> bool {
     let kind = parts.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     parts.version == Version::HTTP_2 && kind.starts_with(b"application/grpc") && !kind.starts_with(b"application/grpc-web")
-}
-
-/// An answer without a known end may last for hours: it is decided again while it does.
-fn is_stream(headers: &HeaderMap) -> bool {
-    !headers.contains_key(CONTENT_LENGTH)
 }
 
 /// How long a refusal that our own trouble causes lets people wait.

@@ -11,12 +11,11 @@ pub mod facts;
 mod forward;
 pub mod identity_headers;
 pub mod limits;
-mod recheck;
 pub mod refuse;
 mod upgrade;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
@@ -24,6 +23,7 @@ use http::{HeaderValue, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use crate::app::open::{Moment, Ticket, Why};
 use crate::app::refusal::{Asked, Refusal, RefusalKind};
 use crate::app::{App, Live};
 use crate::model::id::DecisionId;
@@ -33,7 +33,6 @@ use crate::policy;
 use crate::policy::decision::{Decision, Verdict};
 use crate::policy::protected::ProtectedNames;
 use crate::policy::{Application, Memo};
-use crate::upstream::tunnel::Tunnels;
 use crate::upstream::{Noted, Tell, Upstreams};
 
 use assertion::Assertions;
@@ -49,7 +48,6 @@ use refuse::Named;
 pub struct Gateway {
     upstreams: Upstreams,
     buckets: Buckets,
-    tunnels: Tunnels,
     assertions: Assertions,
     protected: ArcSwap<HashMap<ApplicationName, Arc<ProtectedNames>>>,
 }
@@ -72,7 +70,7 @@ impl Gateway {
         gateway
     }
 
-    /// Goes by other rules from now on; what is open is decided again.
+    /// Goes by other rules from now on.
     pub fn adopt(&self, live: &Live) {
         let applications = live.policies.applications();
         self.upstreams.adopt(applications.iter());
@@ -81,13 +79,6 @@ impl Gateway {
             .map(|application| (application.name.clone(), Arc::new(ProtectedNames::of(application))))
             .collect();
         self.protected.store(Arc::new(protected));
-        self.tunnels.look_again();
-    }
-
-    /// What tells open streams to look again whether they still may.
-    #[must_use]
-    pub const fn tunnels(&self) -> &Tunnels {
-        &self.tunnels
     }
 
     /// Runs the active checks of upstreams, for ever.
@@ -113,6 +104,8 @@ pub struct Ask<'a> {
     pub connection: facts::Connection,
     /// What the connection's socket knows.
     pub conversation: &'a Arc<Conversation>,
+    /// A moment before anything of this was found out.
+    pub since: Moment,
 }
 
 /// A decision with what names it.
@@ -149,22 +142,50 @@ pub async fn serve(
             None,
         ));
     };
-    let answer = forward::forward(
-        &forward::Forward {
-            app,
-            live,
-            gateway,
-            ask: &ask,
-            principal: &principal,
-            made: &made,
-            application,
-            terms,
+    let forward = forward::Forward {
+        app,
+        live,
+        gateway,
+        ask: &ask,
+        principal: &principal,
+        made: &made,
+        application,
+        terms,
+        ticket: OnceLock::new(),
+    };
+    match forward::forward(&forward, parts, body).await {
+        Ok(answer) => {
+            let ticket = forward.ticket.into_inner();
+            Ok((answer.map(|body| body.continuing(ticket)), application.name.clone()))
+        }
+        Err(forward::Failure::Refused(refusal)) => Err(refusal),
+        Err(forward::Failure::Cut) => Err(no_longer(app, gateway, &ask, forward.ticket.get())),
+    }
+}
+
+/// A request whose right has ended while it waited: what it would be told if it came now.
+fn no_longer(app: &App, gateway: &Gateway, ask: &Ask<'_>, ticket: Option<&Ticket>) -> Box<Refusal> {
+    let live = app.live();
+    let principal = ticket.map_or(Principal::Anonymous, Ticket::principal);
+    let again = Ask {
+        presented: Presented {
+            ended: ticket.and_then(Ticket::why) == Some(Why::SessionEnded),
+            ..Presented::default()
         },
-        parts,
-        body,
-    )
-    .await?;
-    Ok((answer, application.name.clone()))
+        ..*ask
+    };
+    match decide(app, &live, gateway, &again, &principal, &Memo::new()) {
+        Err(refusal) => refusal,
+        // It was refused a moment ago, and may come again.
+        Ok(made) => refused(
+            ask,
+            RefusalKind::Unavailable {
+                retry_after: forward::SOON,
+            },
+            made.decision.application,
+            Some(made.id),
+        ),
+    }
 }
 
 /// Decides, spends limits, logs.

@@ -12,18 +12,21 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::app::refusal::{Refusal, RefusalKind};
-use crate::upstream::tunnel::splice;
+use crate::app::open::Kind;
+use crate::app::refusal::RefusalKind;
+use crate::upstream::tunnel::{Close, splice};
 use crate::upstream::{RequestBody, Sending, Wanted};
 
 use super::body::Body;
-use super::forward::{Forward, clean_answer, send};
-use super::recheck::Recheck;
+use super::forward::{Failure, Forward, clean_answer, send};
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// What is added to the key before it is digested (RFC 6455 section 1.3).
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// With what code a WebSocket is closed whose right has ended: one of those left to applications (RFC 6455 section 7.4.2), after 401.
+const RIGHT_ENDED: u16 = 4401;
 
 /// Whether a request asks for a WebSocket and nothing else: `Upgrade: websocket` alone, `Connection: upgrade`, a GET of HTTP/1.1 without
 /// body, version 13 and a key. Anything else is an ordinary request, and its `Upgrade` stays behind: h2c never passes.
@@ -54,14 +57,15 @@ fn accept_of(key: &HeaderValue) -> String {
 }
 
 /// Opens a WebSocket to the application and passes bytes on.
-pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Box<Refusal>> {
+pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Failure> {
     drop(body);
     let ours = parts.extensions.remove::<OnUpgrade>();
     let key = parts.headers.get(SEC_WEBSOCKET_KEY).cloned();
     let (Some(ours), Some(key)) = (ours, key) else {
-        return Err(forward.refuse(RefusalKind::Malformed {
+        let kind = RefusalKind::Malformed {
             what: "the WebSocket's handshake is not complete",
-        }));
+        };
+        return Err(forward.refuse(kind).into());
     };
     forward.head(&mut parts);
     ask_for(&mut parts.headers);
@@ -70,11 +74,13 @@ pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incomin
         wanted: Wanted::Http1,
         key: forward.key(),
         upload: None,
+        lasting: &|| forward.lasting(None),
     };
     let mut answer = send(forward, parts, RequestBody::Empty, &how).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         clean_answer(answer.headers_mut());
-        return Ok(answer.map(Body::upstream));
+        let (head, body) = answer.into_parts();
+        return Ok(Response::from_parts(head, Body::upstream(body).await));
     }
     let agreed = answer
         .headers()
@@ -87,14 +93,15 @@ pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incomin
     if !agreed {
         // Whatever was agreed on, it is no WebSocket with this client: bytes passed on blindly could be somebody else's requests.
         tracing::warn!(application = %forward.application.name, "the application answered a WebSocket's handshake wrongly");
-        return Err(forward.refuse(RefusalKind::UpstreamDown));
+        return Err(forward.refuse(RefusalKind::UpstreamDown).into());
     }
     let theirs = hyper::upgrade::on(&mut answer);
     let (mut head, rest) = answer.into_parts();
     clean_answer(&mut head.headers);
     ask_for(&mut head.headers);
     forward.ask.conversation.upgrade();
-    let recheck = Recheck::new(forward.app, forward.gateway, forward.ask, forward.application);
+    let ticket = forward.register(Kind::WebSocket);
+    let mask = forward.app.random.bytes();
     let idle = forward.terms.timeouts.websocket_idle;
     let counted = forward.app.metrics.tunnel();
     let conversation = Arc::clone(forward.ask.conversation);
@@ -104,11 +111,14 @@ pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incomin
         let Ok((ours, theirs)) = futures_util::future::try_join(ours, theirs).await else {
             return;
         };
-        tokio::select! {
-            // An end that breaks off ends the other; there is nobody to tell.
-            _ = splice(TokioIo::new(ours), TokioIo::new(theirs), idle) => {}
-            () = recheck.until_refused() => {}
-        }
+        let cut = async {
+            Close {
+                code: RIGHT_ENDED,
+                reason: ticket.cut().await.words(),
+            }
+        };
+        // An end that breaks off ends the other; there is nobody to tell.
+        let _ = splice(TokioIo::new(ours), TokioIo::new(theirs), idle, cut, mask).await;
     });
     Ok(Response::from_parts(head, Body::empty()))
 }

@@ -12,12 +12,14 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
 use crate::accounts::Caller;
+use crate::app::open::{Moment, Question};
 use crate::app::refusal::{Asked, Refusal, RefusalKind};
 use crate::app::{App, Live};
 use crate::base::time::Timestamp;
 use crate::gateway;
 use crate::gateway::admit::{Canonical, Flaw};
 use crate::gateway::authenticate::{Presented, authenticate};
+use crate::gateway::body;
 use crate::gateway::body::Body;
 use crate::gateway::conversation::{Conversation, Owed};
 use crate::gateway::cookies::OurCookies;
@@ -83,7 +85,7 @@ impl House {
         })
     }
 
-    /// Follows the rules when they are replaced, and checks upstreams, for ever.
+    /// Follows the rules when they are replaced, judges again what is open, and checks upstreams, for ever.
     pub async fn attend(&self) {
         let mut replaced = self.app.replacements();
         let follow = async {
@@ -91,7 +93,7 @@ impl House {
                 self.gateway.adopt(&self.app.live());
             }
         };
-        tokio::join!(follow, self.gateway.watch());
+        tokio::join!(follow, self.app.open.attend(&self.app), self.gateway.watch());
     }
 
     /// Answers one request. A panic costs that request and nothing else.
@@ -131,6 +133,7 @@ impl House {
         conversation: &Arc<Conversation>,
         request: Request<Incoming>,
     ) -> Answered {
+        let since = self.app.open.moment();
         let now = self.app.clock.now();
         let live = self.app.live();
         let (parts, body) = request.into_parts();
@@ -167,7 +170,8 @@ impl House {
             };
             return refuse(&live, &plain(kind, &read), now);
         };
-        self.forward(&live, connection, conversation, &read, presented, parts, body).await
+        self.forward(&live, connection, conversation, read, presented, since, parts, body)
+            .await
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one request consists of")]
@@ -176,20 +180,36 @@ impl House {
         live: &Live,
         connection: Connection,
         conversation: &Arc<Conversation>,
-        read: &Read,
+        read: Read,
         presented: Presented,
+        since: Moment,
         parts: Parts,
         body: Incoming,
     ) -> Answered {
         let rotate = presented.caller.clone().filter(|caller| caller.rotate);
+        let stay = presented.caller.as_ref().map(|caller| Arc::clone(&caller.stay));
         let ask = Ask {
-            read,
+            read: &read,
             presented,
             connection,
             conversation,
+            since,
         };
         match gateway::serve(&self.app, live, &self.gateway, ask, parts, body).await {
-            Ok((mut response, application)) => {
+            Ok((response, application)) => {
+                let recheck = || live.policies.application(&application).map(|application| application.recheck);
+                let mut response = response.map(|body| {
+                    body.watched(|| body::Asked {
+                        open: self.app.open.clone(),
+                        question: Question {
+                            facts: read.facts,
+                            stay,
+                            application: application.clone(),
+                            since,
+                        },
+                        recheck: recheck().unwrap_or_default(),
+                    })
+                });
                 if let Some(caller) = rotate {
                     // The answer may have taken its time, and the old value is good for some seconds from now.
                     self.rotate(live, &caller, self.app.clock.now(), response.headers_mut()).await;
@@ -201,7 +221,7 @@ impl House {
                     refused: false,
                 }
             }
-            Err(refusal) if of_portal(live, read) => at_portal(live, *refusal, read),
+            Err(refusal) if of_portal(live, &read) => at_portal(live, *refusal, &read),
             Err(refusal) => refuse(live, &refusal, read.facts.now),
         }
     }

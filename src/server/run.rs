@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::app::open::Kind;
 use crate::base::random::Random;
 use crate::base::time::Clock;
 use crate::config::ListenAddress;
@@ -139,8 +140,8 @@ impl Running {
         let addresses = |bound: &[Bound]| bound.iter().filter_map(Bound::socket_address).collect::<Vec<_>>();
         let (http_at, https_at) = (addresses(&http), addresses(&https));
         let house = House::new(Arc::clone(&desk.app));
-        let tunnels = house.gateway.tunnels().clone();
-        desk.store.subscribe(Box::new(move |_| tunnels.look_again()));
+        let open = desk.app.open.clone();
+        desk.store.subscribe(Box::new(move |changes| open.moved(changes)));
         let bound = http.into_iter().chain(https).collect();
         let serving = listener::serve(&house, bound, threads, &drained).map_err(|source| CannotRun::System {
             what: "threads that serve",
@@ -265,7 +266,10 @@ impl Tells for Told {
     }
 
     fn metrics(&self) -> String {
-        self.0.app.metrics.set_sessions(self.0.app.accounts.sessions_remembered());
+        let app = &self.0.app;
+        app.metrics.set_sessions(app.accounts.sessions_remembered());
+        app.metrics
+            .set_streams(app.open.count(Kind::Answer) + app.open.count(Kind::Request));
         self.0.app.metrics.to_text()
     }
 }

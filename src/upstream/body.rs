@@ -8,11 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::{Server, pool};
+
+/// What goes on for so long is no longer short.
+pub const LASTS: Duration = Duration::from_millis(100);
 
 /// What went wrong with a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +30,9 @@ pub enum Fault {
     /// It is longer than the application takes.
     #[error("the request's body is too long")]
     TooLong,
+    /// Whoever sends it no longer may.
+    #[error("the request is no longer allowed")]
+    Cut,
 }
 
 /// How far a request's body has come; shared by the body, which is on its way upstream, and by who waits for the answer.
@@ -34,6 +41,7 @@ pub struct Upload {
     started: Instant,
     moved: AtomicU64,
     state: AtomicU8,
+    waker: AtomicWaker,
 }
 
 const UNDER_WAY: u8 = 0;
@@ -41,6 +49,7 @@ const ENDED: u8 = 1;
 const BROKEN: u8 = 2;
 const TOO_LONG: u8 = 3;
 const STALLED: u8 = 4;
+const CUT: u8 = 5;
 
 impl Upload {
     /// One that begins now.
@@ -50,13 +59,29 @@ impl Upload {
             started: Instant::now(),
             moved: AtomicU64::new(0),
             state: AtomicU8::new(UNDER_WAY),
+            waker: AtomicWaker::new(),
         })
+    }
+
+    /// Ends it where it is: the upstream gets no more of it.
+    pub fn cut(&self) {
+        let going_on = |state| (state == UNDER_WAY).then_some(CUT);
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, going_on).is_ok() {
+            self.waker.wake();
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CUT
     }
 
     fn note(&self, state: u8) {
         let moved = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(moved, Ordering::Relaxed);
-        self.state.store(state, Ordering::Release);
+        // What was cut stays so.
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |known| (known != CUT).then_some(state));
     }
 
     /// What went wrong, if something did.
@@ -66,12 +91,14 @@ impl Upload {
             BROKEN => Some(Fault::Broken),
             TOO_LONG => Some(Fault::TooLong),
             STALLED => Some(Fault::Stalled),
+            CUT => Some(Fault::Cut),
             _ => None,
         }
     }
 
     /// Whether its last byte was handed over.
-    pub(super) fn has_ended(&self) -> bool {
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
         self.state.load(Ordering::Acquire) == ENDED
     }
 
@@ -189,6 +216,12 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         let next = Pin::new(&mut *body).poll_frame(cx);
+        if next.is_pending() {
+            upload.waker.register(cx.waker());
+        }
+        if upload.is_cut() {
+            return Poll::Ready(Some(Err(Fault::Cut)));
+        }
         if let Poll::Ready(Some(Ok(frame))) = &next
             && patience.came(frame.data_ref().map_or(0, Bytes::len))
         {
@@ -284,18 +317,22 @@ pub struct AnswerBody {
     moved: Instant,
     total: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// From then on it lasts; `None` once that is so. Whoever waits for it is woken at that moment.
+    lasts: Option<Instant>,
 }
 
 impl AnswerBody {
     pub(super) fn new(body: Incoming, lease: Option<pool::Lease>, in_flight: InFlight, idle: Duration, total: Option<Instant>) -> Self {
+        let now = Instant::now();
         let mut answer = Self {
             body,
             lease,
             in_flight,
             idle,
-            moved: Instant::now(),
+            moved: now,
             total,
             timer: None,
+            lasts: Some(now + LASTS),
         };
         if answer.body.is_end_stream() {
             answer.end();
@@ -318,6 +355,12 @@ impl AnswerBody {
         }
     }
 
+    /// Whether it has been under way for [`LASTS`], as of the last look.
+    #[must_use]
+    pub const fn has_lasted(&self) -> bool {
+        self.lasts.is_none()
+    }
+
     /// Why it must break off now, if it must.
     fn overdue(&mut self, cx: &mut Context<'_>) -> Option<AnswerFault> {
         loop {
@@ -329,7 +372,8 @@ impl AnswerBody {
             if self.total.is_some_and(|total| now >= total) {
                 return Some(AnswerFault::Total);
             }
-            let due = self.total.map_or(silent, |total| total.min(silent));
+            self.lasts = self.lasts.filter(|lasts| now < *lasts);
+            let due = [self.total, self.lasts].into_iter().flatten().fold(silent, Instant::min);
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
             if timer.deadline() > due || timer.is_elapsed() {
                 timer.as_mut().reset(due);
@@ -350,6 +394,7 @@ impl Body for AnswerBody {
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.moved = Instant::now();
+                this.lasts = this.lasts.filter(|lasts| this.moved < *lasts);
                 if this.body.is_end_stream() {
                     this.end();
                 }

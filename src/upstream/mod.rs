@@ -3,6 +3,7 @@
 mod balance;
 mod body;
 mod connect;
+pub mod frames;
 mod health;
 mod pool;
 mod send;
@@ -10,10 +11,10 @@ mod standing;
 mod tls;
 pub mod tunnel;
 
-pub use body::{AnswerBody, AnswerFault, Fault, Patience, RequestBody, Upload};
+pub use body::{AnswerBody, AnswerFault, Fault, LASTS, Patience, RequestBody, Upload};
 pub use connect::ConnectError;
 pub use pool::sweep;
-pub use send::{SendError, Sending, Wanted, send};
+pub use send::{Lasting, SendError, Sending, Wanted, send};
 pub use standing::Cause;
 
 use std::collections::HashMap;

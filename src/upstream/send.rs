@@ -1,5 +1,6 @@
 //! One request to one of several servers: on a connection that waits or a new one, again where that is safe.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::policy::application::{Target, Timeouts};
 
-use super::body::{AnswerBody, Fault, InFlight, RequestBody, Upload};
+use super::body::{AnswerBody, Fault, InFlight, LASTS, RequestBody, Upload};
 use super::connect::{ConnectError, MOST_HEAD, Sender, connect};
 use super::pool::Lease;
 use super::standing::Cause;
@@ -30,9 +31,11 @@ pub enum Wanted {
     Http2,
 }
 
+/// Called for a request whose answer does not come at once; what it gives resolves when the request must not go on.
+pub type Lasting<'a> = &'a (dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> + Send + Sync + 'a);
+
 /// How a request is to be sent.
-#[derive(Debug)]
-pub struct Sending {
+pub struct Sending<'a> {
     /// Time limits.
     pub timeouts: Timeouts,
     /// Which protocol.
@@ -41,6 +44,17 @@ pub struct Sending {
     pub key: u64,
     /// How its body goes, if it has one.
     pub upload: Option<Arc<Upload>>,
+    /// Asked once it has waited for [`LASTS`].
+    pub lasting: Lasting<'a>,
+}
+
+impl std::fmt::Debug for Sending<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sending")
+            .field("wanted", &self.wanted)
+            .field("upload", &self.upload)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no answer.
@@ -61,6 +75,9 @@ pub enum SendError {
     /// The client's own body was the trouble.
     #[error(transparent)]
     Request(#[from] Fault),
+    /// It is no longer allowed, and was ended before the answer came.
+    #[error("the request is no longer allowed")]
+    Cut,
     /// There is no server.
     #[error("the application has no server")]
     NoServer,
@@ -96,7 +113,7 @@ impl Drop for Resending<'_> {
 ///
 /// # Errors
 /// [`SendError`], after every server was tried that could be.
-pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &Sending) -> Result<Response<AnswerBody>, SendError> {
+pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &Sending<'_>) -> Result<Response<AnswerBody>, SendError> {
     let total = how.timeouts.total.map(|total| Instant::now() + total);
     let safe = is_safe(&request);
     let mut tried: Vec<Arc<Server>> = Vec::new();
@@ -132,6 +149,7 @@ pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &S
                     cluster.answered(&server, answer.status());
                     return Ok(answer);
                 }
+                Err(Outcome::Cut) => return Err(SendError::Cut),
                 Err(Outcome::Unfit(why)) => {
                     cluster.failed(&server, Cause::NoAnswer);
                     return Err(SendError::Unfit(why));
@@ -196,6 +214,7 @@ async fn waiting(server: &Arc<Server>, wanted: Wanted, safe: bool) -> Option<Sen
 }
 
 enum Outcome {
+    Cut,
     Late(&'static str),
     Unfit(&'static str),
     Failed {
@@ -254,7 +273,7 @@ async fn exchange(
     server: &Arc<Server>,
     sender: Sender,
     mut request: Request<RequestBody>,
-    how: &Sending,
+    how: &Sending<'_>,
     total: Option<Instant>,
 ) -> Result<Response<AnswerBody>, Outcome> {
     let in_flight = InFlight::on(Arc::clone(server));
@@ -308,9 +327,12 @@ fn unfit(headers: &HeaderMap, http1: bool) -> Option<&'static str> {
 }
 
 /// Waits for the head of an answer: `first_byte` from the end of the request on, `idle` while its body is on its way.
-async fn in_time<T>(answer: impl Future<Output = T>, how: &Sending, total: Option<Instant>) -> Result<T, Outcome> {
+async fn in_time<T>(answer: impl Future<Output = T>, how: &Sending<'_>, total: Option<Instant>) -> Result<T, Outcome> {
     let mut answer = std::pin::pin!(answer);
     let sent = Instant::now();
+    let mut now = sent;
+    // Asked only of those that last.
+    let mut ended = None;
     loop {
         let (due, name) = match &how.upload {
             Some(upload) if !upload.has_ended() => (upload.moved().max(sent) + how.timeouts.idle, "idle"),
@@ -321,16 +343,29 @@ async fn in_time<T>(answer: impl Future<Output = T>, how: &Sending, total: Optio
             Some(total) if total < due => (total, "total"),
             _ => (due, name),
         };
-        if Instant::now() >= due {
+        if now >= due {
             return Err(Outcome::Late(name));
+        }
+        if now >= sent + LASTS {
+            ended.get_or_insert_with(how.lasting);
         }
         // A body that is under way moves its own limit: looked at again from time to time, not with every piece.
         let look = match &how.upload {
-            Some(upload) if !upload.has_ended() => due.min(Instant::now() + Duration::from_millis(250)),
+            _ if ended.is_none() => due.min(sent + LASTS),
+            Some(upload) if !upload.has_ended() => due.min(now + Duration::from_millis(250)),
             _ => due,
         };
-        if let Ok(answer) = tokio::time::timeout_at(look, answer.as_mut()).await {
-            return Ok(answer);
+        let is_cut = async {
+            match &mut ended {
+                Some(ended) => ended.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answer.as_mut() => return Ok(answer),
+            () = is_cut => return Err(Outcome::Cut),
+            () = tokio::time::sleep_until(look) => now = Instant::now(),
         }
     }
 }

@@ -21,3 +21,4 @@ mod our_pages;
 mod over_tls;
 mod reload_keeps_old_rules;
 mod support;
+mod what_is_open_ends;

@@ -4,6 +4,7 @@ pub(crate) mod application;
 pub(crate) mod browser;
 pub(crate) mod faulty;
 pub(crate) mod house;
+pub(crate) mod lasting;
 pub(crate) mod upstream;
 
 use std::net::SocketAddr;
@@ -70,8 +71,8 @@ impl Gate {
         let settings = Arc::clone(&live.settings);
         let app = Arc::new(App::new(live, accounts, decisions, metrics, clock.clone(), random));
         let house = House::new(Arc::clone(&app));
-        let tunnels = house.gateway.tunnels().clone();
-        store.subscribe(Box::new(move |_| tunnels.look_again()));
+        let open = app.open.clone();
+        store.subscribe(Box::new(move |changes| open.moved(changes)));
         let threads = NonZeroUsize::new(2).unwrap();
         let any = ListenAddress::Tcp("127.0.0.1:0".parse().unwrap());
         let plain = Bound::open(&any, None, threads).unwrap();
@@ -105,7 +106,7 @@ impl Gate {
     /// Goes by another policy.
     pub(crate) fn reload(&mut self, policy: &str) {
         self.sources.policies = policies(policy);
-        self.app.replace(parse(&self.sources, &self.clock));
+        let _ = self.app.replace(parse(&self.sources, &self.clock));
     }
 
     /// Adds a person and signs them in on a host: the cookie to send.
