@@ -17,7 +17,7 @@ use crate::policy;
 use crate::policy::application::Target;
 use crate::policy::definitions::Definitions;
 use crate::policy::{Checked, Context, TEST_FAILED};
-use crate::server::control::{Answer, Finding, Request};
+use crate::server::control::{Answer, Ended, Finding, Request};
 use crate::server::files::Files;
 
 use super::Outcome;
@@ -38,6 +38,8 @@ struct Report {
     rules: usize,
     /// Findings that only the store or the network can tell.
     others: Vec<Finding>,
+    /// What would end that is open on the running server.
+    will_end: Option<Ended>,
 }
 
 pub(super) fn run(config: &Path, options: &CheckOptions, output: &Output) -> Outcome {
@@ -57,7 +59,10 @@ pub(super) fn run(config: &Path, options: &CheckOptions, output: &Output) -> Out
                 policies: options.dir.as_ref().and_then(|dir| std::path::absolute(dir).ok()),
             },
         ) {
-            Ok(Answer::Findings(findings)) => report.others.extend(findings),
+            Ok(Answer::Checked(checked)) => {
+                report.others.extend(checked.findings);
+                report.will_end = checked.will_end;
+            }
             Ok(other) => return ask::strange(&other),
             Err(outcome) => return outcome,
         }
@@ -123,6 +128,7 @@ fn judge(files: &Files) -> Result<Report, String> {
         applications: checked.applications,
         rules: checked.rules,
         others: Vec::new(),
+        will_end: None,
     })
 }
 
@@ -176,6 +182,9 @@ impl Report {
                 let _ = writeln!(text, "test {name:?} ... {}   {at}\n  {failure}", output.bad("FAILED"));
             }
         }
+        if let Some(will_end) = self.will_end {
+            let _ = writeln!(text, "will end {will_end}");
+        }
         text + &output.strong(&self.summary())
     }
 
@@ -210,7 +219,7 @@ impl Report {
             "files": self.files, "apps": self.applications, "rules": self.rules,
             "errors": self.count(Level::Error), "warnings": self.count(Level::Warning),
             "tests_passed": self.tests.len() - self.failed(), "tests_failed": self.failed(),
-            "findings": findings, "tests": tests,
+            "findings": findings, "tests": tests, "will_end": self.will_end,
         })
     }
 

@@ -13,7 +13,14 @@ use super::output::{Output, complain, print};
 
 pub(super) fn reload(config: &Path, output: &Output) -> Outcome {
     match ask::running_only(config, &Request::Reload) {
-        Ok(Answer::Done(words)) => said(&words, output),
+        Ok(Answer::Reloaded(in_force)) => {
+            output.answer(&in_force, |in_force| {
+                let mut lines = in_force.warnings.clone();
+                lines.push(format!("in force: generation {}; ended {}", in_force.generation, in_force.ended));
+                lines.join("\n")
+            });
+            Outcome::Sound
+        }
         Ok(other) => strange(&other),
         Err(outcome) => outcome,
     }

@@ -11,7 +11,8 @@ mod looks;
 mod socket;
 
 pub use self::answer::{
-    Added, Answer, AuditPage, Ban, Change, Finding, Handed, Health, Member, Opening, Person, Refused, SessionLine, Verified, WhoLine,
+    Added, Answer, AuditPage, Ban, Change, Ended, Finding, Handed, Health, InForce, Member, Opening, Person, Refused, SessionLine,
+    StoreCheck, Verified, WhoLine,
 };
 
 pub use self::deeds::execute;
@@ -31,9 +32,9 @@ pub enum Request {
     Health,
     /// Read settings and policies again.
     Reload,
-    /// Findings about the policies that only the store can tell.
+    /// Findings about policies that only the store can tell, and what they would end that is open.
     CheckStore {
-        /// The policies folder to compare the store with; the one in force if not given.
+        /// Their folder; that of the settings if not given.
         policies: Option<PathBuf>,
     },
     /// How a request is decided, step by step.

@@ -76,6 +76,8 @@ pub struct Desk {
     pub store: Store,
     /// The keys it is sealed with.
     pub keyring: Arc<Keyring>,
+    /// Who opened it.
+    pub opener: Opener,
 }
 
 /// Where the control socket stands: beside the store.
@@ -143,6 +145,7 @@ pub async fn open_on(
         files,
         store,
         keyring,
+        opener,
     })
 }
 

@@ -1,6 +1,10 @@
 //! Reads the files again and puts what they mean in force, as one piece or not at all.
 
-use crate::app::{Live, Stale};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::open::{Cuts, sessions_ended_by};
+use crate::app::{App, Live, Stale};
 use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::sources::Sources;
 use crate::base::time::Timestamp;
@@ -19,6 +23,8 @@ pub enum Reloaded {
         generation: String,
         /// Warnings, as people read them.
         warnings: Vec<String>,
+        /// What was open and has ended by it.
+        ended: Cuts,
     },
     /// Everything stays as it was.
     Refused {
@@ -28,6 +34,9 @@ pub enum Reloaded {
         lines: Vec<String>,
     },
 }
+
+/// How long a reload waits until everything that is open was judged again. It goes on all the same.
+const JUDGING: Duration = Duration::from_secs(5);
 
 /// Reads, judges and swaps. A failure keeps what is in force and is told in the log, the metrics and `/readyz`.
 pub async fn reload(desk: &Desk) -> Reloaded {
@@ -42,7 +51,17 @@ pub async fn reload(desk: &Desk) -> Reloaded {
     };
     app.metrics.set_last_reload(matches!(outcome, Reloaded::InForce { .. }));
     match &outcome {
-        Reloaded::InForce { generation, warnings } => tracing::info!(generation, warnings = warnings.len(), "reloaded"),
+        Reloaded::InForce {
+            generation,
+            warnings,
+            ended,
+        } => tracing::info!(
+            generation,
+            warnings = warnings.len(),
+            sessions = ended.sessions,
+            streams = ended.streams,
+            "reloaded; what the rules no longer allow has ended"
+        ),
         Reloaded::Refused { lines, .. } => {
             for problem in lines {
                 tracing::error!(problem, "not reloaded, the policy in force stays");
@@ -100,7 +119,7 @@ async fn put_in_force(desk: &Desk, sources: &Sources, live: Live) -> Reloaded {
     tell_what_needs_a_restart(&app.live(), &live);
     found.extend(live.findings.iter().filter(|finding| finding.level != Level::Info).cloned());
     let kept = last_good::keep(&desk.store, &live, now).await;
-    app.replace(live);
+    let ended = replace(app, live).await;
     if let Err(error) = kept {
         tracing::error!(error = %error, "the policy in force could not be kept for a restart");
     }
@@ -110,6 +129,23 @@ async fn put_in_force(desk: &Desk, sources: &Sources, live: Live) -> Reloaded {
     Reloaded::InForce {
         generation,
         warnings: rendered(sources, &found),
+        ended,
+    }
+}
+
+/// Puts rules in force and tells what that has ended.
+async fn replace(app: &Arc<App>, live: Live) -> Cuts {
+    let before = app.live();
+    let cut = app.open.cut_in_rounds();
+    let round = app.replace(live);
+    let sessions = sessions_ended_by(app, &before, &app.live()).await;
+    if tokio::time::timeout(JUDGING, app.open.settled(round)).await.is_err() {
+        tracing::warn!("what is open is still being judged by the new rules");
+    }
+    let streams = app.open.cut_in_rounds().saturating_sub(cut);
+    Cuts {
+        sessions,
+        streams: usize::try_from(streams).unwrap_or(usize::MAX),
     }
 }
 

@@ -147,6 +147,24 @@ fn people_are_kept_with_a_server_and_without() {
 }
 
 #[test]
+fn what_a_change_ends_is_told_by_check_and_by_reload() {
+    let house = Installation::new();
+    house.add("ada", "walnut orbit ledger 7");
+    let alone = house.json(&["check", "--store"]);
+    assert!(alone["will_end"].is_null(), "where no server runs nothing is open: {alone}");
+    let (server, _) = house.serve();
+    let nothing = serde_json::json!({ "sessions": 0, "streams": 0 });
+    assert_eq!(house.json(&["check", "--store"])["will_end"], nothing);
+    let (status, out, _) = house.run(&["check", "--store"]);
+    assert!(status == 0 && out.contains("will end 0 sessions, 0 streams"), "{out}");
+    let (status, out, err) = house.run(&["reload"]);
+    assert!(status == 0 && out.contains("in force: generation"), "{out}{err}");
+    assert!(out.contains("ended 0 sessions, 0 streams"), "{out}");
+    assert_eq!(house.json(&["reload"])["ended"], nothing);
+    server.terminate();
+}
+
+#[test]
 fn the_last_admin_stays() {
     let house = Installation::new();
     house.add("ada", "walnut orbit ledger 7");

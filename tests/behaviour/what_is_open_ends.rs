@@ -15,12 +15,14 @@ use portcullis::model::id::UserId;
 use portcullis::model::password::Password;
 use portcullis::model::session::SessionValue;
 use portcullis::policy::RequestFacts;
+use portcullis::server::control::{Answer, Ended, Request as Command};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use crate::support::house::{APP, House, PORTAL, sign_in};
 use crate::support::lasting::{GIB, Lasting, Socket, begun, within};
 use crate::support::{Client, GOOD, Gate, request};
 
@@ -501,4 +503,67 @@ async fn a_thousand_that_are_open_are_judged_in_no_time() {
     }
     drop(tickets);
     assert_eq!(open.count(Kind::Answer), 0);
+}
+
+async fn will_end(house: &House) -> Ended {
+    match house.ask(Command::CheckStore { policies: None }).await {
+        Answer::Checked(checked) => checked.will_end.expect("a server runs"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_changes_the_rules_is_told_before_and_after_what_ends() {
+    let application = Lasting::start().await;
+    let policy = |pattern: &str| {
+        format!(
+            "[app.eln]\ntitle = \"Notebook\"\nhost = \"app.localhost\"\nupstream = \"{}\"\nwebsocket = true\nrequire = {{ signed_in = true }}\n\
+             [ip_pattern.desk]\ninclude = [\"{pattern}\"]\n",
+            application.url()
+        )
+    };
+    let house = House::with("", &policy("127.0.0.0/8")).await;
+    house.add("ada").await;
+    house.add_with("kim", |kim| kim.ip_pattern = Some("desk".into())).await;
+    let mut ada = sign_in(&house, "ada").await;
+    let mut kim = sign_in(&house, "kim").await;
+    let mut held = Vec::new();
+    for (browser, paths) in [(&mut ada, &["/events"][..]), (&mut kim, &["/events", "/numbers"])] {
+        assert_eq!(browser.open(&format!("{APP}/short")).await.status, 200);
+        let cookies: Vec<String> = browser.cookies["app.localhost"]
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        for path in paths {
+            held.push(begun(house.gateway, "app.localhost", path, &cookies.join("; "), "0\n").await);
+        }
+    }
+    let open = &house.running.desk.app.open;
+    while open.count(Kind::Answer) != 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let list = ada.open(&format!("{PORTAL}/.portcullis/admin/users")).await.text();
+    let user = house.running.desk.app.accounts.user_named("kim").await.unwrap().unwrap();
+    assert!(list.contains(&user.id.to_string()), "{list}");
+    let page = ada.open(&format!("{PORTAL}/.portcullis/admin/users/{}", user.id)).await;
+    assert!(page.words().contains("Open now: 1 session, 2 streams"), "{}", page.words());
+    let asks = ada.open(&format!("{PORTAL}/.portcullis/admin/users/{}/disable", user.id)).await;
+    assert!(asks.words().contains("Open now: 1 session, 2 streams"), "{}", asks.words());
+
+    assert_eq!(will_end(&house).await, Ended { sessions: 0, streams: 0 }, "nothing has changed");
+    house.write_policy("main.toml", &policy("192.0.2.0/24"));
+    let expected = Ended { sessions: 1, streams: 2 };
+    assert_eq!(will_end(&house).await, expected, "kim, who is bound to the desk");
+    assert_eq!(open.count(Kind::Answer), 3, "asking ends nothing");
+    let Answer::Reloaded(in_force) = house.reload().await else {
+        panic!("a good policy was refused")
+    };
+    assert_eq!(in_force.ended, expected);
+    assert_eq!(open.of_user(user.id), 0);
+    assert_eq!(open.count(Kind::Answer), 1, "ada goes on");
+    assert_eq!(will_end(&house).await, Ended { sessions: 0, streams: 0 });
+    let metrics = house.management("/metrics").await.text();
+    for line in ["portcullis_streams 1", "portcullis_cut_total{kind=\"answer\",reason=\"ip-user\"} 2"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
 }

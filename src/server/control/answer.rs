@@ -12,8 +12,10 @@ pub enum Answer {
     Health(Health),
     /// It is done; the words say what.
     Done(String),
-    /// Findings about the policies.
-    Findings(Vec<Finding>),
+    /// The policies in the files are in force.
+    Reloaded(InForce),
+    /// Findings about the policies, and what they would end.
+    Checked(StoreCheck),
     /// An explanation: as text, and as a record.
     Explained {
         /// For people.
@@ -48,6 +50,43 @@ pub enum Answer {
     Audit(AuditPage),
     /// No.
     Refused(Refused),
+}
+
+/// The policies in the files are in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InForce {
+    /// Their generation.
+    pub generation: String,
+    /// Warnings, as people read them.
+    pub warnings: Vec<String>,
+    /// What was ended by them.
+    pub ended: Ended,
+}
+
+/// What a store and a running server have to say about policies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoreCheck {
+    /// Findings.
+    pub findings: Vec<Finding>,
+    /// What these policies would end, were they in force now; nothing where no server runs, or where they cannot be put in force.
+    pub will_end: Option<Ended>,
+}
+
+/// What a change of the policies ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Sessions in use whose person is no longer let in from where they signed in, or that were idle for too long.
+    pub sessions: usize,
+    /// WebSockets, answers and requests that were open.
+    pub streams: usize,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let Self { sessions, streams } = *self;
+        write!(f, "{sessions} session{}, {streams} stream{}", plural(sessions), plural(streams))
+    }
 }
 
 /// A refusal: a stable code for scripts and words for people.

@@ -12,7 +12,7 @@ use crate::server::opening::Desk;
 use crate::server::reload::{Reloaded, reload};
 use crate::store::AttemptKey;
 
-use super::answer::{Answer, AuditPage, Ban, Health, Refused, Verified};
+use super::answer::{Answer, AuditPage, Ban, Ended, Health, InForce, Refused, Verified};
 use super::deeds::{No, no};
 
 /// Entries of the audit trail on one page.
@@ -46,11 +46,18 @@ pub(super) fn health(desk: &Desk) -> Answer {
 
 pub(super) async fn reload_now(desk: &Desk) -> Answer {
     match reload(desk).await {
-        Reloaded::InForce { generation, warnings } => {
-            let mut words = warnings;
-            words.push(format!("in force: generation {generation}"));
-            Answer::Done(words.join("\n"))
-        }
+        Reloaded::InForce {
+            generation,
+            warnings,
+            ended,
+        } => Answer::Reloaded(InForce {
+            generation,
+            warnings,
+            ended: Ended {
+                sessions: ended.sessions,
+                streams: ended.streams,
+            },
+        }),
         Reloaded::Refused { problems, .. } => Answer::Refused(Refused {
             code: "not-reloaded".to_owned(),
             message: "not reloaded: the policy in force stays".to_owned(),

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use http::Method;
 use url::Url;
 
 use crate::app::Live;
+use crate::app::open::sessions_ended_by;
 use crate::audit::decisions::{Found, find_in_files};
 use crate::audit::record::LoggedRequest;
 use crate::base::random::Random;
@@ -25,10 +25,10 @@ use crate::policy::pattern::{PathPattern, Segment};
 use crate::policy::{PolicySet, Verdict};
 use crate::server::files::Files;
 use crate::server::in_use::{People, everybody};
-use crate::server::opening::Desk;
+use crate::server::opening::{Desk, Opener};
 
 use super::Subject;
-use super::answer::{Answer, Finding, Opening, WhoLine};
+use super::answer::{Answer, Ended, Finding, Opening, StoreCheck, WhoLine};
 use super::deeds::{No, found, named, no};
 use super::house_steps;
 
@@ -361,33 +361,41 @@ fn like<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
     near.map(|(_, one)| format!("; did you mean `{one}`?")).unwrap_or_default()
 }
 
-/// What the store has to say about the policies in `folder`, or those in force.
+/// What the store has to say about the policies in `folder` or those of the files, and what they would end, were they in force now.
 pub(super) async fn check_store(desk: &Desk, folder: Option<PathBuf>) -> Result<Answer, No> {
-    let now = desk.app.clock.now();
-    let people = People::read(&desk.app.accounts, now).await?;
-    let policies = match folder {
-        None => Arc::clone(&desk.app.live().policies),
-        Some(folder) => {
-            let files = Files {
-                policies: Some(folder),
-                ..desk.files.clone()
-            };
-            let sources = files.read().map_err(|error| no("unreadable", error.to_string()))?;
-            // What is wrong with the tree itself is told by whoever asks; nothing can be said about the store then.
-            let Ok(live) = Live::parse(&sources, now) else {
-                return Ok(Answer::Findings(Vec::new()));
-            };
-            live.policies
-        }
+    let app = &desk.app;
+    let now = app.clock.now();
+    let people = People::read(&app.accounts, now).await?;
+    let files = Files {
+        policies: folder.or_else(|| desk.files.policies.clone()),
+        ..desk.files.clone()
     };
-    let mut found = people.administrators(&policies, now);
-    found.extend(people.orphans(&policies));
-    found.extend(people.unused(&policies));
+    let sources = files.read().map_err(|error| no("unreadable", error.to_string()))?;
+    // What is wrong with the tree itself is told by whoever asks; nothing can be said about the store then.
+    let Ok(live) = Live::parse(&sources, now) else {
+        return Ok(Answer::Checked(StoreCheck {
+            findings: Vec::new(),
+            will_end: None,
+        }));
+    };
+    let will_end = match desk.opener {
+        Opener::Command => None,
+        Opener::Server => Some(Ended {
+            sessions: sessions_ended_by(app, &app.live(), &live).await,
+            streams: app.open.streams_cut_by(app, &live).await,
+        }),
+    };
+    let mut found = people.administrators(&live.policies, now);
+    found.extend(people.orphans(&live.policies));
+    found.extend(people.unused(&live.policies));
     let findings = found.into_iter().map(|one| Finding {
         code: one.code.to_owned(),
         level: one.level.to_string(),
         message: one.message,
         help: one.help,
     });
-    Ok(Answer::Findings(findings.collect()))
+    Ok(Answer::Checked(StoreCheck {
+        findings: findings.collect(),
+        will_end,
+    }))
 }

@@ -189,6 +189,7 @@ async fn role_page(cx: &Cx<'_>, user: UserId) -> Result<ConfirmRolePage, Stop> {
 async fn confirm_page(cx: &Cx<'_>, deed: Deed) -> Result<ConfirmPage, Stop> {
     let user = asked_user(cx)?;
     let line = listed(cx, user).await?;
+    let sessions = cx.app.accounts.sessions_of(user, cx.facts.now).await?.len();
     Ok(ConfirmPage {
         frame: cx.frame(),
         me: cx.me(),
@@ -196,6 +197,7 @@ async fn confirm_page(cx: &Cx<'_>, deed: Deed) -> Result<ConfirmPage, Stop> {
         form: cx.form.clone(),
         href: format!("{BASE}{HERE}/{user}"),
         name: line.user.display_name(),
+        open: open_now(sessions, cx.app.open.of_user(user)),
         deed,
     })
 }
@@ -232,6 +234,7 @@ async fn user_page(cx: &Cx<'_>) -> Result<UserPage, Stop> {
         disabled: line.user.status == UserStatus::Disabled,
         memberships: line.memberships.iter().map(|membership| membership_row(cx, membership)).collect(),
         sessions: sessions.iter().map(|session| session_row(cx, session, now)).collect(),
+        open: open_now(sessions.len(), cx.app.open.of_user(user)),
         new_token: match (pending, line.tokens.is_empty()) {
             (_, false) => "Make a new token",
             (true, true) => "Make a registration token",
@@ -248,6 +251,12 @@ async fn user_page(cx: &Cx<'_>) -> Result<UserPage, Stop> {
             _ => None,
         },
     })
+}
+
+/// What somebody has open, which ends with their sessions.
+fn open_now(sessions: usize, streams: usize) -> String {
+    let plural = |count| if count == 1 { "" } else { "s" };
+    format!("{sessions} session{}, {streams} stream{}", plural(sessions), plural(streams))
 }
 
 fn membership_row(cx: &Cx<'_>, membership: &Membership) -> MembershipRow {

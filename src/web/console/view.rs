@@ -201,6 +201,8 @@ pub struct UserPage {
     pub memberships: Vec<MembershipRow>,
     /// Where they are signed in.
     pub sessions: Vec<SessionRow>,
+    /// What would end with them, such as `2 sessions, 3 streams`.
+    pub open: String,
     /// What the button that makes a token says.
     pub new_token: &'static str,
     /// Instance-wide roles besides the two built in.
@@ -274,6 +276,8 @@ pub struct ConfirmPage {
     pub href: String,
     /// The person's name.
     pub name: String,
+    /// What would end with them, such as `2 sessions, 3 streams`.
+    pub open: String,
     /// What is to be done.
     pub deed: Deed,
 }
