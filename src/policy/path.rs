@@ -209,18 +209,33 @@ fn readings_of(path: &str) -> Result<Option<Vec<String>>, PathFlaw> {
             Ok(None)
         };
     }
-    let once = decode(path, true)?;
     let mut readings = Vec::new();
-    spell_out(&once, &mut readings)?;
-    // A server that decodes twice sees another path; one that decodes three times is not imagined, and its paths are refused.
+    spell_out_decoded(path, &mut readings)?;
+    // Servlet containers drop parameters before they decode: `/a%3bb;c` is `/a;b` to them.
+    if path.contains(';') && path.contains('%') {
+        spell_out_decoded(&without_parameters(path), &mut readings)?;
+    }
+    Ok(Some(readings))
+}
+
+/// Adds the readings of those who decode once, and of those who decode twice.
+fn spell_out_decoded(path: &str, readings: &mut Vec<String>) -> Result<(), PathFlaw> {
+    let once = decode(path, true)?;
+    spell_out(&once, readings)?;
+    // One that decodes three times is not imagined, and its paths are refused.
     if has_escape(&once) {
         let twice = decode(&once, false)?;
         if has_escape(&twice) {
             return Err(PathFlaw::Percent);
         }
-        spell_out(&twice, &mut readings)?;
+        spell_out(&twice, readings)?;
     }
-    Ok(Some(readings))
+    Ok(())
+}
+
+fn without_parameters(path: &str) -> String {
+    let segments: Vec<&str> = path.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect();
+    segments.join("/")
 }
 
 /// Adds the readings of a decoded path: encoded slashes as slashes and not, parameters kept and not, empty segments kept and not.
@@ -375,6 +390,7 @@ mod tests {
             ("letter encoded twice", "/%2561", vec!["/%61", "/a"]),
             ("encoded slash beside a slash", "/a%2f/b", vec!["/a%2F/b", "/a//b", "/a/b"]),
             ("only parameters", "/;x/b", vec!["/;x/b", "//b", "/b"]),
+            ("parameters behind an encoded semicolon", "/a%3bb;c", vec!["/a;b;c", "/a", "/a;b"]),
         ] {
             assert_eq!(readings(path), Ok(expected.iter().map(|&path| path.to_owned()).collect()), "{name}");
         }
