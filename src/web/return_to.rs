@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::config::PublicUrl;
+use crate::policy::facts::RequestPath;
 
 /// An address that a sign-in may go on to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +76,13 @@ impl Destination {
     }
 }
 
-/// `^/(?![/\\])`, as it stands and decoded once more: a browser or a server on the way may do that.
+/// `^/(?![/\\])`, as it stands and decoded once more: a browser or a server on the way may do that. Nor may its path have dots, which
+/// vanish: `/a/..//evil.example` becomes `//evil.example`.
 fn is_local(target: &str) -> bool {
     let safe = |text: &str| text.starts_with('/') && !text.starts_with("//") && !text.starts_with("/\\");
     let again = percent_decode_str(target).decode_utf8_lossy();
-    let without_dots = again.trim_start_matches("/.").trim_start_matches('.');
-    safe(target) && safe(&again) && !(again.starts_with("/.") && without_dots.starts_with("//"))
+    let path = target.split(['?', '#']).next().unwrap_or(target);
+    safe(target) && safe(&again) && RequestPath::read(path).flaw().is_none()
 }
 
 /// The host of an authority, in lower case, if its port is the portal's or left out; no user, no oddities.
@@ -129,6 +131,9 @@ mod tests {
             ("an encoded backslash in front", "/%5cevil.example", Err(NotOurs)),
             ("dots that vanish", "/.//evil.example", Err(NotOurs)),
             ("dots that vanish, twice", "/..//evil.example", Err(NotOurs)),
+            ("dots that vanish further on", "/a/..//evil.example", Err(NotOurs)),
+            ("encoded dots that vanish", "/a/%2e%2e//evil.example", Err(NotOurs)),
+            ("dots in a query", "/a?b=/../c", here("/a?b=/../c")),
             ("a tab that vanishes", "/\t/evil.example", Err(NotOurs)),
             ("a line break", "/a\r\nSet-Cookie:x", Err(NotOurs)),
             ("a blank", "/a b", Err(NotOurs)),
