@@ -89,12 +89,8 @@ fn is_our_cookie(name: &str) -> bool {
 
 /// The name of a cookie pair. A pair without `=` is a nameless cookie, which browsers send back as it stands: its value may pass for a name.
 fn cookie_name(pair: &str) -> &str {
-    let pair = pair.trim();
-    match pair.split_once('=') {
-        Some((name, value)) if name.trim().is_empty() => value.split('=').next().unwrap_or(value).trim(),
-        Some((name, _)) => name.trim(),
-        None => pair,
-    }
+    let named = pair.trim_start_matches(|c: char| c == '=' || c.is_whitespace());
+    named.split('=').next().unwrap_or(named).trim()
 }
 
 /// Removes our cookies from a request and puts the others into one field.
@@ -275,6 +271,7 @@ mod tests {
             ("in two fields", vec!["a=1; __Host-portcullis-login=x", "b=2"], vec!["a=1; b=2"]),
             ("in another case", vec!["__host-PORTCULLIS=x; a=1"], vec!["a=1"]),
             ("nameless", vec!["=portcullis=x; a=1"], vec!["a=1"]),
+            ("nameless twice over", vec!["= =portcullis=x; a=1"], vec!["a=1"]),
             (
                 "a name that only begins like ours",
                 vec!["portcullis-app=1"],
@@ -297,6 +294,7 @@ mod tests {
             ("set-cookie", "a=1; Path=/"),
             ("set-cookie", "__Host-portcullis=evil; Path=/; Secure"),
             ("set-cookie", "=portcullis=evil"),
+            ("set-cookie", "==portcullis=evil"),
             ("set-cookie", " Portcullis-Login =evil"),
             ("set-cookie", "b=portcullis"),
         ]);
