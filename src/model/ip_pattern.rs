@@ -139,8 +139,14 @@ fn wildcard(text: &str) -> Result<AddressRange, InvalidRange> {
 }
 
 fn between(first: &str, last: &str) -> Result<AddressRange, InvalidRange> {
-    let read = |text: &str| text.parse::<IpAddr>().map(fold_mapped).map_err(|_| InvalidRange::Unreadable);
-    match (read(first)?, read(last)?) {
+    let read = |text: &str| text.parse::<IpAddr>().map_err(|_| InvalidRange::Unreadable);
+    let (first, last) = (read(first)?, read(last)?);
+    // As in a network: it is of IPv4 if both ends are.
+    let ends = match (fold_mapped(first), fold_mapped(last)) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => (first.into(), last.into()),
+        _ => (first, last),
+    };
+    match ends {
         (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => Ok(AddressRange::V4(first.into()..=last.into())),
         (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => Ok(AddressRange::V6(first.into()..=last.into())),
         _ => Err(InvalidRange::Backwards),
@@ -402,6 +408,21 @@ mod tests {
             panic!("host bits")
         };
         assert_eq!(meant.to_string(), "203.0.113.0/26");
+    }
+
+    #[test]
+    fn a_range_is_written_so_that_it_reads_back() {
+        for text in [
+            "192.0.2.7",
+            "10.1.0.0/16",
+            "::ffff:10.1.0.0/112",
+            "2001:db8::/32",
+            "::/80",
+            "::1-::ffff:10.1.0.9",
+        ] {
+            let range = AddressRange::parse(text).unwrap();
+            assert_eq!(AddressRange::parse(&range.to_string()), Ok(range), "{text}");
+        }
     }
 
     #[test]
