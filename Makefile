@@ -6,7 +6,9 @@ SHELL := /bin/bash
 # A toolchain from rustup is found even where the shell has not been told of it.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: demo test needs-build needs-test check install clean help
+.PHONY: demo test fuzz needs-build needs-test check install clean help
+
+export FUZZ_TIME ?= 600
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -22,6 +24,9 @@ test: needs-test ## run every test: units, laws, the store, behaviours, the brow
 	else \
 	  echo 'portcullis: testing with cargo test'; cargo test --locked --no-fail-fast; \
 	fi
+
+fuzz: ## give strange input to every reader for FUZZ_TIME seconds each (600), with libFuzzer
+	@scripts/fuzz $(FUZZ_TARGETS)
 
 check: ## formatting, clippy and documentation, warnings denied
 	cargo fmt --check
@@ -40,4 +45,4 @@ needs-test:
 	@scripts/install-needs test
 
 clean: ## remove what was built and fetched
-	rm -rf target tests/browser/node_modules
+	rm -rf target fuzz/target tests/browser/node_modules

@@ -21,7 +21,7 @@ pub mod proxy_protocol;
 pub mod reload;
 pub mod run;
 mod socket;
-mod stream;
+pub mod stream;
 mod taking;
 pub mod tls;
 pub mod watch;

@@ -37,13 +37,13 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Deadlines of a client connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadlines {
+pub struct Deadlines {
     /// From accept, or from a head's first byte, to its end.
-    pub(super) head: Duration,
+    pub head: Duration,
     /// Silence within a body, and of a client that does not take its answer.
-    pub(super) stall: Duration,
+    pub stall: Duration,
     /// Silence between requests.
-    pub(super) idle: Duration,
+    pub idle: Duration,
 }
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Then {
 
 /// A client's socket.
 #[derive(Debug)]
-pub(super) struct Stream<S> {
+pub struct Stream<S> {
     inner: S,
     conversation: Arc<Conversation>,
     limits: HeadLimits,
@@ -108,7 +108,8 @@ pub(super) struct Stream<S> {
 
 impl<S> Stream<S> {
     /// Takes a socket that was accepted at `accepted`.
-    pub(super) fn new(inner: S, conversation: Arc<Conversation>, limits: HeadLimits, deadlines: Deadlines, accepted: Instant) -> Self {
+    #[must_use]
+    pub fn new(inner: S, conversation: Arc<Conversation>, limits: HeadLimits, deadlines: Deadlines, accepted: Instant) -> Self {
         Self {
             inner,
             conversation,
