@@ -60,8 +60,8 @@ impl AddressRange {
         if let Some((first, last)) = text.split_once('-') {
             return between(first.trim(), last.trim());
         }
-        if text.contains('/') {
-            let net: IpNet = text.parse().map_err(|_| InvalidRange::Unreadable)?;
+        if let Some((address, length)) = text.split_once('/') {
+            let net = network(address, length).ok_or(InvalidRange::Unreadable)?;
             if net.trunc() != net {
                 return Err(InvalidRange::HostBits {
                     written: text.to_owned(),
@@ -108,6 +108,14 @@ impl fmt::Display for AddressRange {
             write!(f, "{first}-{last}")
         }
     }
+}
+
+/// Reads both parts as strictly as an address alone: the library's own reader takes `010.0.0.0/8` for 10.0.0.0/8, others for 8.0.0.0/8.
+fn network(address: &str, length: &str) -> Option<IpNet> {
+    let digits: u8 = length.parse().ok()?;
+    IpNet::new(address.parse().ok()?, digits)
+        .ok()
+        .filter(|_| digits.to_string() == length)
 }
 
 fn wildcard(text: &str) -> Result<AddressRange, InvalidRange> {
@@ -399,6 +407,10 @@ mod tests {
             "10.1.2.+3",
             "a-b",
             "10.1.*.*/8",
+            "010.0.0.0/8",
+            "203.0.016.0/24",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
         ] {
             assert_eq!(AddressRange::parse(text), Err(InvalidRange::Unreadable), "{text}");
         }
