@@ -55,6 +55,17 @@ impl Timestamp {
             .map_err(|_| NotAnInstant)
     }
 
+    /// Reads a `Date` of HTTP, such as `Sun, 06 Nov 1994 08:49:37 GMT`. Source: RFC 9110 section 5.6.7, the form that is sent today.
+    ///
+    /// # Errors
+    /// [`NotAnInstant`] if the text is anything else.
+    pub fn parse_http_date(text: &str) -> Result<Self, NotAnInstant> {
+        jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(text)
+            .map(|at| Self::from_millis(at.as_millisecond()))
+            .map_err(|_| NotAnInstant)
+    }
+
     /// Milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
@@ -153,6 +164,13 @@ mod tests {
         for text in ["2026-03-02", "2026-03-02T10:00:00", "now", ""] {
             assert_eq!(Timestamp::parse_rfc3339(text), Err(NotAnInstant), "{text}");
         }
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_read() {
+        let at = Timestamp::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(at, Ok(Timestamp::from_secs(784_111_777)));
+        assert_eq!(Timestamp::parse_http_date("yesterday"), Err(NotAnInstant));
     }
 
     #[test]

@@ -305,6 +305,24 @@ impl Store {
         engine.audit(after, limit).await
     }
 
+    /// When the last event of the audit trail happened; `None` while there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], also for an entry that is damaged.
+    pub async fn last_event(&self) -> Result<Option<Timestamp>, StoreError> {
+        let Adapter::Redb(engine) = &self.adapter;
+        engine.last_event().await
+    }
+
+    /// Reads every row there is, and says how many they are. On a thread of its own; it takes as long as reading the file.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the file is damaged somewhere, [`StoreError::Unreadable`] for a row that this version does not understand.
+    pub async fn read_all(&self) -> Result<u64, StoreError> {
+        let Adapter::Redb(engine) = &self.adapter;
+        engine.aside("store-read", redb::read_all).await?
+    }
+
     /// Signs the end of the audit trail, so that a tail that is cut off later is missed, and returns the mark for the log. `None` if
     /// nothing was added since the last one. For the chores, each minute; the store itself signs every thousandth entry.
     ///
@@ -341,6 +359,20 @@ impl Store {
         let Adapter::Redb(engine) = &self.adapter;
         engine.close().await;
     }
+}
+
+/// Whether the engine finds the file of a store whole, every page of it. Nobody may have it open. It is not made where it is not there.
+///
+/// # Errors
+/// [`OpenError`] if the file is no store, is in use, or cannot be read.
+pub fn check_file(path: &Path) -> Result<bool, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::metadata(path).map_err(io)?;
+    let mut database = redb::open_database(&OnFile::new(path))?;
+    Ok(matches!(database.check_integrity(), Ok(true)))
 }
 
 /// Why secrets could not be sealed anew.

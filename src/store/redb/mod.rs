@@ -39,7 +39,7 @@ pub(in crate::store) use opening::open_database;
 use opening::{prepare, shrink};
 pub(in crate::store) use raw::{count_rows, load, read_rows, read_slice};
 pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Spot, Tables, Touched, all_tables};
-use tables::{Fault, INDEXES, UNIQUES, read_many, read_one};
+use tables::{Fault, INDEXES, UNIQUES, read_last, read_many, read_one};
 pub(in crate::store) use writer::in_transaction;
 use writer::{Job, Writer};
 
@@ -385,6 +385,17 @@ impl Redb {
         self.reading(move |shared| chain::entries(shared, after, limit)).await
     }
 
+    pub(in crate::store) async fn last_event(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.reading(|shared| {
+            let last = shared.read(|transaction| read_last(transaction, AUDIT))?;
+            let decode = |(key, value): (Vec<u8>, Vec<u8>)| AuditEntry::decode(&key, &value, [0; 32]);
+            let unreadable = StoreError::Unavailable(Cause::AuditTrail);
+            last.map(|row| decode(row).map(|entry| entry.event.at).ok_or(unreadable))
+                .transpose()
+        })
+        .await
+    }
+
     /// A handle on a backup: while it lives no other is made, and what is written is noted.
     pub(in crate::store) fn notes(&self) -> Notes {
         Notes {
@@ -414,6 +425,26 @@ impl Drop for Redb {
             let _ = writer.join();
         }
     }
+}
+
+/// Reads every row of every table.
+pub(in crate::store) fn read_all(shared: &Shared) -> Result<u64, StoreError> {
+    const SLICE: usize = 1000;
+    let mut rows = 0;
+    for table in all_tables() {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.table() == table);
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let slice = shared.slice(table, after.as_deref(), SLICE)?;
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(last.clone());
+            rows += slice.len() as u64;
+            if let Some(kind) = kind {
+                slice.iter().try_for_each(|(_, bytes)| row(kind, bytes).map(drop))?;
+            }
+        }
+    }
+    Ok(rows)
 }
 
 fn row(kind: Kind, bytes: &[u8]) -> Result<Row, StoreError> {
