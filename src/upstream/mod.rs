@@ -6,6 +6,7 @@ mod connect;
 pub mod frames;
 mod health;
 mod pool;
+pub mod probe;
 mod send;
 mod standing;
 mod tls;
