@@ -128,6 +128,16 @@ Example:
     /// Verify or export the audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look at the whole installation and say what is wrong, where, and what to do
+    #[command(after_help = "\
+Looks at the clock, settings and policies, file modes, the master key, certificates, listeners, the store, applications and the mail server. It changes nothing.
+Applications that others than this machine can reach are asked for their first page twice without the gateway: as nobody, and as `portcullis-doctor` by made-up headers.
+
+Examples:
+  portcullis doctor
+  portcullis doctor --strict --accept upstream-believes:app.notebook
+  portcullis doctor --json --offline")]
+    Doctor(DoctorOptions),
     /// Ask the running server whether it is ready: exit status 0 or 1
     #[command(after_help = "\
 Example:
@@ -160,6 +170,19 @@ Examples:
         /// Where to write one page for each command
         folder: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorOptions {
+    /// Warnings count as errors
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Ask neither applications nor the mail server
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// A fault that is known and meant: its code, or code and the beginning of its place. May be given several times
+    #[arg(long, value_name = "CODE[:PLACE]")]
+    pub(super) accept: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod arguments;
 mod ask;
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 mod operations;
 mod output;
@@ -72,6 +73,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Backup { file } => operations::backup(&config, &file, &output),
         Command::Restore { file, yes } => operations::restore(&config, &file, yes, &output),
         Command::Audit(what) => operations::audit(&config, &what, &output),
+        Command::Doctor(options) => doctor::run(&config, &options, &output),
         Command::Health => operations::health(&config, &output),
         Command::Hash => shell::hash(&output),
         Command::Version => shell::version(&output),

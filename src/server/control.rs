@@ -30,6 +30,8 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Whether requests are answered, and by which rules.
     Health,
+    /// What the doctor cannot see from outside.
+    Doctor,
     /// Read settings and policies again.
     Reload,
     /// Findings about policies that only the store can tell, and what they would end that is open.

@@ -61,6 +61,20 @@ pub fn keyring(master: &Path, previous: &[PathBuf], store_exists: bool, random: 
     Ok(Keyring::new(current, before))
 }
 
+/// The same keys, if all of them are there already. Makes none.
+///
+/// # Errors
+/// A key is missing, unreadable for us or readable for others.
+pub fn present(master: &Path, previous: &[PathBuf]) -> Result<Keyring, KeyFileError> {
+    let before = previous.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    match read(master) {
+        Err(KeyFileError::Refused { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(KeyFileError::Gone { path: master.to_owned() })
+        }
+        current => Ok(Keyring::new(current?, before)),
+    }
+}
+
 fn read(path: &Path) -> Result<MasterKey, KeyFileError> {
     let refused = |source| KeyFileError::Refused {
         path: path.to_owned(),

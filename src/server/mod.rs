@@ -5,6 +5,7 @@ pub mod chores;
 mod chunks;
 mod connection;
 pub mod control;
+pub mod doctor;
 pub mod files;
 pub mod frames;
 pub mod house;

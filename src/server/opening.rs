@@ -78,6 +78,8 @@ pub struct Desk {
     pub keyring: Arc<Keyring>,
     /// Who opened it.
     pub opener: Opener,
+    /// The settings it was opened with; a reload does not change what was taken from them at start.
+    pub started_with: Arc<Settings>,
 }
 
 /// Where the control socket stands: beside the store.
@@ -139,6 +141,7 @@ pub async fn open_on(
     if opener == Opener::Server && live.stale.is_none() {
         last_good::keep(&store, &live, now).await?;
     }
+    let started_with = Arc::clone(&live.settings);
     let app = Arc::new(App::new(live, accounts, decisions, metrics, clock, random));
     Ok(Desk {
         app,
@@ -146,6 +149,7 @@ pub async fn open_on(
         store,
         keyring,
         opener,
+        started_with,
     })
 }
 

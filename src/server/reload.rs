@@ -8,6 +8,7 @@ use crate::app::{App, Live, Stale};
 use crate::base::diagnostic::{Diagnostic, Level};
 use crate::base::sources::Sources;
 use crate::base::time::Timestamp;
+use crate::config::Settings;
 
 use super::files::Files;
 use super::in_use::People;
@@ -155,15 +156,20 @@ fn locks_out(findings: &[Diagnostic]) -> bool {
 
 /// Listeners, store, keys and threads are taken at start; changing them does nothing until the next one, and that is said.
 fn tell_what_needs_a_restart(old: &Live, new: &Live) {
-    let (old, new) = (&old.settings, &new.settings);
-    for (setting, same) in [
+    for setting in needs_restart(&old.settings, &new.settings) {
+        tracing::warn!(setting, "changed; in force after a restart");
+    }
+}
+
+/// Settings that differ and that a server takes only when it starts.
+pub(super) fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    [
         ("listen", old.listen == new.listen),
         ("store.path", old.store.path == new.store.path),
         ("keys", old.keys == new.keys),
         ("server.threads", old.threads == new.threads),
-    ] {
-        if !same {
-            tracing::warn!(setting, "changed; in force after a restart");
-        }
-    }
+    ]
+    .into_iter()
+    .filter_map(|(setting, same)| (!same).then_some(setting))
+    .collect()
 }

@@ -13,6 +13,7 @@ mod an_application_fails;
 mod behind_a_balancer;
 mod commands;
 mod connections_rest;
+mod doctor;
 mod forwarding;
 mod framing;
 mod ip_pattern_shuts_out;

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::server::doctor::Fault;
+
 /// The answer to one [`Request`](super::Request).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "answer", content = "with", rename_all = "kebab-case")]
 pub enum Answer {
     /// How the gateway is.
     Health(Health),
+    /// What the doctor found.
+    Examined(Vec<Fault>),
     /// It is done; the words say what.
     Done(String),
     /// The policies in the files are in force.

@@ -15,6 +15,7 @@ use crate::model::user::User;
 
 use super::answer::{Added, Answer, Change, Handed, Member, Person, SessionLine};
 use super::{NewPerson, Request, keeping, looks};
+use crate::server::doctor;
 use crate::server::in_use::everybody;
 use crate::server::opening::Desk;
 
@@ -53,6 +54,7 @@ async fn attempt(desk: &Desk, request: Request) -> Result<Answer, No> {
     let now = desk.app.clock.now();
     match request {
         Request::Health => Ok(keeping::health(desk)),
+        Request::Doctor => Ok(Answer::Examined(doctor::of_running(desk).await)),
         Request::Reload => Ok(keeping::reload_now(desk).await),
         Request::CheckStore { policies } => looks::check_store(desk, policies).await,
         Request::Explain { who, from, at, request } => looks::explain(desk, who, from, at.as_deref(), &request, now).await,
