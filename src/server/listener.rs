@@ -18,6 +18,7 @@ use crate::gateway::admit::HeadLimits;
 use crate::model::ip_pattern::fold_mapped;
 use crate::upstream;
 
+use super::activation;
 use super::house::House;
 use super::http2;
 use super::places::Places;
@@ -77,6 +78,31 @@ impl Bound {
                 })
             }
         }
+    }
+
+    /// Serves on a socket that listens already; all threads share it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn inherited(socket: activation::Socket, tls: Option<Arc<ServerConfig>>, threads: NonZeroUsize) -> io::Result<Self> {
+        let (address, sockets) = match socket {
+            activation::Socket::Tcp(one) => {
+                one.set_nonblocking(true)?;
+                let sockets = (0..threads.get())
+                    .map(|_| one.try_clone().map(Listening::Tcp))
+                    .collect::<io::Result<_>>()?;
+                (ListenAddress::Tcp(one.local_addr()?), sockets)
+            }
+            activation::Socket::Unix(one) => {
+                one.set_nonblocking(true)?;
+                let path = one.local_addr()?.as_pathname().unwrap_or(Path::new("")).to_owned();
+                let sockets = (0..threads.get())
+                    .map(|_| one.try_clone().map(Listening::Unix))
+                    .collect::<io::Result<_>>()?;
+                (ListenAddress::Unix(path), sockets)
+            }
+        };
+        Ok(Self { address, tls, sockets })
     }
 
     /// The address, with the port it really got.

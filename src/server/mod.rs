@@ -1,5 +1,6 @@
 //! Sockets, TLS, reloading, chores and shutdown.
 
+pub mod activation;
 pub mod alone;
 pub mod chores;
 mod chunks;
@@ -23,6 +24,7 @@ pub mod reload;
 pub mod run;
 mod socket;
 pub mod stream;
+pub mod supervisor;
 mod taking;
 pub mod tls;
 pub mod watch;

@@ -14,6 +14,7 @@ use super::files::Files;
 use super::in_use::People;
 use super::last_good;
 use super::opening::{Desk, rendered};
+use super::supervisor;
 
 /// What came of a reload.
 #[derive(Debug, Clone)]
@@ -41,6 +42,18 @@ const JUDGING: Duration = Duration::from_secs(5);
 
 /// Reads, judges and swaps. A failure keeps what is in force and is told in the log, the metrics and `/readyz`.
 pub async fn reload(desk: &Desk) -> Reloaded {
+    supervisor::reloading();
+    let outcome = read_and_swap(desk).await;
+    let state = if matches!(outcome, Reloaded::InForce { .. }) {
+        ""
+    } else {
+        ", not the one in the files"
+    };
+    supervisor::ready(&format!("policy generation {}{state}", desk.app.live().generation()));
+    outcome
+}
+
+async fn read_and_swap(desk: &Desk) -> Reloaded {
     let app = &desk.app;
     let now = app.clock.now();
     let files = desk.files.clone();

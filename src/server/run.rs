@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -19,6 +20,7 @@ use crate::base::random::Random;
 use crate::base::time::Clock;
 use crate::config::ListenAddress;
 
+use super::activation::{CannotInherit, Inherited, Socket};
 use super::files::{Files, Unreadable};
 use super::house::House;
 use super::listener::{Bound, Serving};
@@ -27,7 +29,7 @@ use super::opening::{self, CannotOpen, Desk, Opener};
 use super::reload::reload;
 use super::tls::{TlsError, server_config};
 use super::watch::{Watch, folders_of};
-use super::{chores, control, listener};
+use super::{chores, control, listener, supervisor};
 
 /// How long requests that have begun may take to end once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -49,6 +51,15 @@ pub enum CannotRun {
         #[source]
         source: io::Error,
     },
+    /// What systemd handed over.
+    #[error(transparent)]
+    Inherit(#[from] CannotInherit),
+    /// A socket in clear that other machines reach was handed over.
+    #[error(
+        "the socket {0} handed over as `http` would serve other machines in clear: \
+         name the proxy in front in `trusted_proxies`, or set `listen.allow_plain = true`"
+    )]
+    InClear(ListenAddress),
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -74,6 +85,8 @@ impl From<Unreadable> for CannotRun {
 /// # Errors
 /// [`CannotRun`] if it cannot begin; what happens later goes to the log.
 pub fn run(files: &Files, say: &mut dyn FnMut(&str)) -> Result<(), CannotRun> {
+    let inherited = Inherited::from_environment()?;
+    take_all_descriptors();
     // Requests have threads of their own; here run the control socket, the management listener and the chores.
     let mut builder = runtime::Builder::new_multi_thread();
     let runtime = builder
@@ -83,9 +96,11 @@ pub fn run(files: &Files, say: &mut dyn FnMut(&str)) -> Result<(), CannotRun> {
         .map_err(|source| CannotRun::System { what: "threads", source })?;
     runtime.block_on(async {
         let desk = opening::open(files.clone(), Opener::Server, Clock::System, Random::System).await?;
-        let mut running = Running::start(desk, say).await?;
+        let mut running = Running::start_on(desk, inherited, say).await?;
         running.attend()?;
+        running.beside.spawn(supervisor::keep_alive());
         say("ready");
+        supervisor::ready(&format!("policy generation {}", running.desk.app.live().generation()));
         running.until_told_to_stop().await;
         Ok(())
     })
@@ -113,6 +128,14 @@ impl Running {
     /// # Errors
     /// [`CannotRun::Listen`], [`CannotRun::Tls`].
     pub async fn start(desk: Desk, say: &mut dyn FnMut(&str)) -> Result<Self, CannotRun> {
+        Self::start_on(desk, Inherited::default(), say).await
+    }
+
+    /// The same; a listener that sockets were handed over for serves on those, and on nothing else.
+    ///
+    /// # Errors
+    /// As [`Running::start`], and [`CannotRun::InClear`].
+    pub async fn start_on(desk: Desk, mut inherited: Inherited, say: &mut dyn FnMut(&str)) -> Result<Self, CannotRun> {
         let desk = Arc::new(desk);
         let settings = Arc::clone(&desk.app.live().settings);
         let threads = settings
@@ -120,13 +143,18 @@ impl Running {
             .or_else(|| thread::available_parallelism().ok())
             .unwrap_or(NonZeroUsize::MIN);
         let tls = match &settings.tls {
-            Some(tls) if !settings.listen.https.is_empty() => Some(server_config(tls)?),
+            Some(tls) if !settings.listen.https.is_empty() || inherited.has("https") => Some(server_config(tls)?),
+            None if inherited.has("https") => return Err(TlsError::None.into()),
             _ => None,
         };
         let (tls, certificates) = tls.unzip();
-        let http = bind_all("http", &settings.listen.http, None, threads)?;
-        let https = bind_all("https", &settings.listen.https, tls.as_ref(), threads)?;
-        let bound_management = bind_management(&settings.listen.management).await?;
+        let http = bind_all("http", &settings.listen.http, inherited.take("http"), None, threads)?;
+        let https = bind_all("https", &settings.listen.https, inherited.take("https"), tls.as_ref(), threads)?;
+        let closed = settings.listen.allow_plain || !settings.trusted_proxies.is_empty();
+        if let Some(open) = http.iter().map(Bound::address).find(|address| !closed && !address.is_local()) {
+            return Err(CannotRun::InClear(open.clone()));
+        }
+        let bound_management = bind_management(&settings.listen.management, inherited.take("management")).await?;
         let (drain, drained) = watch::channel(false);
         for (name, bound) in [("http", &http), ("https", &https)] {
             for one in bound {
@@ -223,6 +251,7 @@ impl Running {
                 _ = hangup.recv() => { reload(&self.desk).await; }
             }
         }
+        supervisor::stopping();
         tracing::info!("stopping: requests that have begun may end");
         // A second signal is from somebody who does not want to wait.
         tokio::select! {
@@ -277,21 +306,33 @@ impl Tells for Told {
 fn bind_all(
     name: &'static str,
     addresses: &[ListenAddress],
+    inherited: Vec<Socket>,
     tls: Option<&Arc<ServerConfig>>,
     threads: NonZeroUsize,
 ) -> Result<Vec<Bound>, CannotRun> {
-    let bind = |address: &ListenAddress| {
-        Bound::open(address, tls.cloned(), threads).map_err(|source| CannotRun::Listen {
-            name,
-            address: address.to_string(),
-            source,
-        })
-    };
-    addresses.iter().map(bind).collect()
+    let refused = |address: String| move |source| CannotRun::Listen { name, address, source };
+    if inherited.is_empty() {
+        let bind = |address: &ListenAddress| Bound::open(address, tls.cloned(), threads).map_err(refused(address.to_string()));
+        return addresses.iter().map(bind).collect();
+    }
+    let bind = |socket| Bound::inherited(socket, tls.cloned(), threads).map_err(refused("a socket that was handed over".to_owned()));
+    inherited.into_iter().map(bind).collect()
 }
 
-async fn bind_management(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, CannotRun> {
+async fn bind_management(addresses: &[ListenAddress], inherited: Vec<Socket>) -> Result<Vec<TcpListener>, CannotRun> {
     let mut bound = Vec::new();
+    let addresses = if inherited.is_empty() { addresses } else { &[] };
+    for socket in inherited {
+        let Socket::Tcp(socket) = socket else {
+            return Err(CannotOpen::NotYet("a management listener on a Unix socket").into());
+        };
+        let listener = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        bound.push(listener.map_err(|source| CannotRun::Listen {
+            name: "management",
+            address: "a socket that was handed over".to_owned(),
+            source,
+        })?);
+    }
     for address in addresses {
         let refused = |source| CannotRun::Listen {
             name: "management",
@@ -304,6 +345,20 @@ async fn bind_management(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>
         }
     }
     Ok(bound)
+}
+
+/// Takes as many file descriptors as the system gives. The lower limit is there for programs that use select(2), which this one does not.
+fn take_all_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, all)
+    {
+        tracing::warn!(error = %error, "the limit of file descriptors could not be raised");
+    }
 }
 
 async fn reload_on_change(desk: Arc<Desk>, mut watch: Watch) {

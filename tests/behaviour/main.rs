@@ -22,4 +22,5 @@ mod our_pages;
 mod over_tls;
 mod reload_keeps_old_rules;
 mod support;
+mod systemd;
 mod what_is_open_ends;
