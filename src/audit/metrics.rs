@@ -106,6 +106,8 @@ pub struct Metrics {
     expiry: Family<ExpiryLabels, Gauge>,
     decisions_dropped: Counter,
     panics: Counter,
+    last_backup: Gauge,
+    backup_failures: Counter,
 }
 
 /// A quarter of a millisecond to half a minute, each bound about two and a half times the one before.
@@ -210,6 +212,18 @@ impl Metrics {
         );
         let panics = Counter::default();
         registry.register("panics", "Requests that ended in a panic, each a fault of ours", panics.clone());
+        let last_backup = Gauge::default();
+        registry.register(
+            "backup_last_success_timestamp_seconds",
+            "When the newest backup of the timer was made, in seconds since 1970; 0 if there is none",
+            last_backup.clone(),
+        );
+        let backup_failures = Counter::default();
+        registry.register(
+            "backup_failures",
+            "Backups of the timer that were not made",
+            backup_failures.clone(),
+        );
         registry.register(
             "build",
             "The version that runs",
@@ -239,6 +253,8 @@ impl Metrics {
             expiry,
             decisions_dropped,
             panics,
+            last_backup,
+            backup_failures,
         };
         metrics.start_at_zero();
         metrics
@@ -407,6 +423,16 @@ impl Metrics {
         self.decisions_dropped.get()
     }
 
+    /// Says when the newest backup of the timer was made.
+    pub fn backed_up(&self, at: Timestamp) {
+        self.last_backup.set(at.as_secs());
+    }
+
+    /// Counts a backup of the timer that was not made.
+    pub fn backup_failed(&self) {
+        self.backup_failures.inc();
+    }
+
     /// Counts a request that panicked.
     pub fn panicked(&self) {
         self.panics.inc();
@@ -470,6 +496,8 @@ mod tests {
             "portcullis_streams 0",
             "portcullis_cut_total{kind=\"websocket\",reason=\"session-ended\"} 0",
             "portcullis_policy_stale 0",
+            "portcullis_backup_last_success_timestamp_seconds 0",
+            "portcullis_backup_failures_total 0",
             "portcullis_config_last_reload_success 0",
             "portcullis_expiry_timestamp_seconds{kind=\"certificate\",name=\"lab.example\"} 1800000000",
             "portcullis_build_info{version=\"",

@@ -12,6 +12,6 @@ pub use crate::base::sources::{NamedFile, PolicyTexts, SourceText, Sources, Want
 pub use address::{ListenAddress, PublicUrl};
 pub use parse::{load, policy_dir, wanted};
 pub use settings::{
-    Assertion, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder, SessionBounds, Settings, SigningAlgorithm,
-    Site, SiteFile, StoreKind, StoreSettings, Tls,
+    Assertion, BackupTimer, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder, SessionBounds, Settings,
+    SigningAlgorithm, Site, SiteFile, StoreKind, StoreSettings, Tls,
 };

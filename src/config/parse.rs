@@ -20,7 +20,7 @@ use super::grammar::{loopback, mail_url, network, page_url, peer_name};
 use super::settings::{
     DecisionLog, Dialect, Keys, Listen, LoggedPath, Mail, Peer, PolicyFolder, Settings, Site, SiteFile, StoreKind, StoreSettings, Tls,
 };
-use super::tables::{assertion, limits, listen, server, session, span, trusted};
+use super::tables::{assertion, backup, limits, listen, server, session, span, trusted};
 
 /// Makes settings of the sources, with the warnings found.
 ///
@@ -110,6 +110,7 @@ impl Parser<'_> {
         }
         let policy = self.policy(&mut top);
         let store = self.store(&mut top);
+        let backup = backup(&mut top, &self.sources.root);
         let keys = self.keys(&mut top);
         let mail = self.mail(&mut top);
         let limits = limits(&mut top);
@@ -129,6 +130,7 @@ impl Parser<'_> {
             peers,
             policy,
             store,
+            backup,
             keys,
             mail,
             limits,

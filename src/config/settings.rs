@@ -31,6 +31,8 @@ pub struct Settings {
     pub policy: PolicyFolder,
     /// Where records are kept.
     pub store: StoreSettings,
+    /// Backups on a timer; none: none are made.
+    pub backup: Option<BackupTimer>,
     /// Keys that seal secrets at rest.
     pub keys: Keys,
     /// How mail leaves; none: links and tokens are shown to be handed over.
@@ -146,6 +148,17 @@ pub struct StoreSettings {
     pub url: Option<Secret<String>>,
     /// How long sessions already known go on when the store is away.
     pub on_loss: Duration,
+}
+
+/// Backups that the server makes by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupTimer {
+    /// The folder they are written to; made where it is not there.
+    pub dir: PathBuf,
+    /// How old the newest may become.
+    pub every: Duration,
+    /// How many stay; at least 1.
+    pub keep: usize,
 }
 
 /// Keys that seal secrets at rest.

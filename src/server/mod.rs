@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod alone;
+pub mod backups;
 pub mod chores;
 mod chunks;
 mod connection;

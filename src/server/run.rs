@@ -29,7 +29,7 @@ use super::opening::{self, CannotOpen, Desk, Opener};
 use super::reload::reload;
 use super::tls::{TlsError, server_config};
 use super::watch::{Watch, folders_of};
-use super::{chores, control, listener, supervisor};
+use super::{backups, chores, control, listener, supervisor};
 
 /// How long requests that have begun may take to end once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -194,7 +194,7 @@ impl Running {
         Ok(running)
     }
 
-    /// Opens the control socket and watches the files. Apart from [`Running::start`] because a test or a demonstration may have neither.
+    /// Opens the control socket, watches the files and makes backups on the timer. Apart from [`Running::start`] because a test or a demonstration may have none of it.
     ///
     /// # Errors
     /// [`CannotRun::System`] if another server has the socket.
@@ -211,6 +211,7 @@ impl Running {
             let desk = Arc::clone(&at);
             async move { control::execute(&desk, request).await }
         }));
+        self.beside.spawn(backups::each_in_its_time(Arc::clone(&desk)));
         if settings.policy.watch {
             let policies = desk.files.policies.clone().unwrap_or_else(|| settings.policy.dir.clone());
             let folders = folders_of(&[&policies], &[&desk.files.settings]);

@@ -10,6 +10,7 @@
 mod a_broken_server_is_left_out;
 mod a_person_signs_in;
 mod an_application_fails;
+mod backups_on_a_timer;
 mod behind_a_balancer;
 mod commands;
 mod connections_rest;

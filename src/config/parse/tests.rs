@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::super::settings::SessionBounds;
 use super::*;
 use crate::base::diagnostic::Level;
-use crate::base::time::HOUR;
+use crate::base::time::{DAY, HOUR};
 
 const PORTAL: &str = "server.public_url = \"https://sso.example.org\"\n";
 
@@ -237,5 +237,26 @@ proptest::proptest! {
     #[test]
     fn no_text_panics(text in "\\PC{0,200}") {
         let _ = load(&sources(&text, &[]));
+    }
+}
+
+#[test]
+fn backups_are_made_where_a_folder_is_named() {
+    assert_eq!(loaded(PORTAL).backup, None);
+    let timer = loaded(&format!("{PORTAL}backup.dir = \"kept\"")).backup.unwrap();
+    assert_eq!(timer.dir, PathBuf::from("/srv/portcullis/kept"));
+    assert_eq!((timer.every, timer.keep), (DAY, 7));
+    let timer = loaded(&format!("{PORTAL}backup = {{ dir = \"/var/backups\", every = \"6h\", keep = 28 }}"))
+        .backup
+        .unwrap();
+    assert_eq!((timer.dir, timer.every, timer.keep), (PathBuf::from("/var/backups"), 6 * HOUR, 28));
+    for (text, code) in [
+        ("backup.keep = 3", "E103"),
+        ("backup = { dir = \"x\", keep = 0 }", "E104"),
+        ("backup = { dir = \"x\", every = \"0s\" }", "E104"),
+        ("backup = { dir = \"x\", often = \"1h\" }", "E101"),
+    ] {
+        let found = load(&sources(&format!("{PORTAL}{text}"), &[])).unwrap_err();
+        assert!(found.iter().any(|problem| problem.code == code), "{text}: {found:?}");
     }
 }

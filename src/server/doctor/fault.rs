@@ -21,6 +21,8 @@ words!(
         Listeners = "listeners",
         /// The store with its audit trail.
         Store = "store",
+        /// Backups on a timer.
+        Backup = "backup",
         /// The applications behind the gateway.
         Upstreams = "upstreams",
         /// The mail server.

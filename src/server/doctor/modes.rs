@@ -45,6 +45,14 @@ pub(super) fn look(settings_file: &Path, sources: &Sources, settings: &Settings)
     if let Some(log) = &settings.decision_log.file {
         faults.extend(too_open(log, GROUP_WRITES_OTHERS_ANYTHING, "mode-log", "the decision log"));
     }
+    if let Some(timer) = &settings.backup {
+        faults.extend(too_open(
+            &timer.dir,
+            GROUP_AND_OTHERS_WRITE,
+            "mode-backup",
+            "the folder of the backups",
+        ));
+    }
     faults.extend(owners(&data, settings, &keys));
     faults.extend(folders_above(&[&folder_of(settings_file), &settings.policy.dir, &data]));
     faults

@@ -85,8 +85,7 @@ fn certificate(site: &Site, name: &str, hosts: &[&str], good_for: Duration) {
     let key = KeyPair::generate().unwrap();
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
     let mut parameters = CertificateParams::new(hosts).unwrap();
-    let now =
-        std::time::SystemTime::from(std::time::UNIX_EPOCH) + Duration::from_millis(u64::try_from(Clock::System.now().as_millis()).unwrap());
+    let now = std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(Clock::System.now().as_millis()).unwrap());
     parameters.not_before = (now - DAY * 400).into();
     parameters.not_after = (now + good_for).into();
     let made = parameters.self_signed(&key).unwrap();
