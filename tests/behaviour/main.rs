@@ -18,6 +18,7 @@ mod doctor;
 mod forwarding;
 mod framing;
 mod ip_pattern_shuts_out;
+mod monitoring;
 mod nothing_is_sent_twice;
 mod our_pages;
 mod over_tls;
