@@ -275,7 +275,7 @@ impl Metrics {
             decision: "not-found",
             reason: "no-app",
         });
-        for reason in ["control-frames", "resets", "header-block", "late", "unread"] {
+        for reason in ["control-frames", "resets", "header-block", "no-settings", "late", "unread"] {
             let _ = self.http2_cut.get_or_create(&CutLabels { reason });
         }
         for kind in ["request", "answer", "websocket"] {

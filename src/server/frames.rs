@@ -60,6 +60,7 @@ impl Cut {
     /// The code of the GOAWAY that says so (RFC 9113 section 7).
     const fn reason(self) -> u32 {
         match self {
+            Self::Excess(Excess::NoSettings) => 0x1,
             Self::Excess(_) => 0xb,
             // Somebody who connected ahead of need has done nothing wrong.
             Self::Late(_) | Self::Unread => 0,

@@ -21,9 +21,6 @@ use super::frames::{Cut, Deadlines, Frames};
 use super::listener::Worker;
 use super::taking::Streams;
 
-/// Streams that were reset before anybody looked at them.
-const RESET_UNSEEN: usize = 20;
-
 /// Streams that the library resets for what the client did, over the life of a connection. Our own count goes by time; this one is behind it.
 const RESET_IN_ALL: usize = 1024;
 
@@ -65,7 +62,8 @@ where
             .max_header_list_size(limits.h2_header_list_bytes)
             .initial_stream_window_size(limits.h2_stream_window)
             .initial_connection_window_size(limits.h2_connection_window)
-            .max_pending_accept_reset_streams(RESET_UNSEEN)
+            // Those reset before they were looked at. A page that is left takes back all of its own at once.
+            .max_pending_accept_reset_streams(usize::try_from(limits.h2_streams).unwrap_or(usize::MAX))
             .max_local_error_reset_streams(RESET_IN_ALL)
             .max_send_buf_size(WAITING)
             .keep_alive_interval(limits.idle / 2)

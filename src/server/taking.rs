@@ -8,10 +8,10 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::{Instant, Sleep};
@@ -49,10 +49,16 @@ impl Taking {
     }
 }
 
-/// An answer's body that notes when its parts are asked for.
+/// The most that is handed over at once, in bytes; also the largest DATA frame that clients take unasked.
+///
+/// The library takes a part whole once there is room for a byte of it, so the next one waits for all of this to go.
+const PART: usize = 16 * 1024;
+
+/// An answer's body that goes out in parts, and notes when the next one is asked for.
 #[derive(Debug)]
 pub(super) struct Taken<B> {
     body: B,
+    rest: Bytes,
     taking: Arc<Taking>,
 }
 
@@ -62,28 +68,41 @@ impl<B> Drop for Taken<B> {
     }
 }
 
-impl<B: Body + Unpin> Body for Taken<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for Taken<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         this.taking.taken();
-        let next = Pin::new(&mut this.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &next
-            && frame.data_ref().is_some_and(Buf::has_remaining)
-        {
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)).map(|next| next.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => this.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let part = this.rest.split_to(this.rest.len().min(PART));
+        if !part.is_empty() {
             this.taking.hand_over();
         }
-        next
+        Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let of_body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
 
@@ -118,7 +137,11 @@ pub(super) struct Answering(Arc<Taking>);
 impl Answering {
     /// The body of the answer, watched.
     pub(super) fn body<B>(self, body: B) -> Taken<B> {
-        Taken { body, taking: self.0 }
+        Taken {
+            body,
+            rest: Bytes::new(),
+            taking: self.0,
+        }
     }
 }
 
@@ -152,7 +175,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http_body_util::Full;
 
     use super::*;
@@ -184,6 +206,22 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_finds_no_room_is_dropped() {
         assert!(!is_sent(Duration::from_secs(600)).await);
+    }
+
+    #[tokio::test]
+    async fn a_large_answer_goes_out_in_parts_and_whole() {
+        let streams = Streams::new(STALL);
+        let large = Bytes::from((0..100_000_u32).flat_map(u32::to_be_bytes).collect::<Vec<u8>>());
+        let mut body = streams.request().body(Full::new(large.clone()));
+        let mut sent = Vec::new();
+        while let Some(part) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let part = part.unwrap().into_data().unwrap();
+            assert!(part.len() <= PART);
+            sent.extend_from_slice(&part);
+            assert_eq!(body.size_hint().exact(), Some((large.len() - sent.len()) as u64));
+            assert_eq!(body.is_end_stream(), sent.len() == large.len());
+        }
+        assert_eq!(sent, large);
     }
 
     #[tokio::test]

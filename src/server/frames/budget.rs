@@ -69,6 +69,8 @@ pub enum Excess {
     Resets,
     /// A header block in too many pieces, or too large.
     HeaderBlock,
+    /// Something else before its settings, which are the other half of the preface.
+    NoSettings,
 }
 
 impl Excess {
@@ -79,6 +81,7 @@ impl Excess {
             Self::ControlFrames => "control-frames",
             Self::Resets => "resets",
             Self::HeaderBlock => "header-block",
+            Self::NoSettings => "no-settings",
         }
     }
 }
@@ -105,6 +108,8 @@ pub struct Budget {
     received: Cursor,
     sent: Cursor,
     block: Option<Block>,
+    /// Whether its settings have come.
+    greeted: bool,
     /// Whether a whole header block has come.
     asked: bool,
     last_stream: u32,
@@ -130,6 +135,7 @@ impl Budget {
             received: Cursor::after(PREFACE_BYTES),
             sent: Cursor::after(0),
             block: None,
+            greeted: false,
             asked: false,
             last_stream: 0,
             data_sent: 0,
@@ -199,6 +205,10 @@ impl Budget {
     }
 
     fn take(&mut self, frame: Frame, at: Duration) -> Result<(), Excess> {
+        self.greeted |= frame.kind == SETTINGS && frame.flags & ACK == 0;
+        if !self.greeted {
+            return Err(Excess::NoSettings);
+        }
         let paid = match frame.kind {
             DATA if frame.carried() > 0 => true,
             DATA if frame.flags & END_STREAM != 0 => self.control.pay(at),

@@ -29,8 +29,15 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// A budget after the preface.
 fn budget() -> Budget {
     let mut budget = Budget::new(&ALLOWANCE);
-    budget.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Duration::ZERO).unwrap();
+    budget.received(&greeting(), Duration::ZERO).unwrap();
+    // The settings were the first frame of the first window of time, in which nothing is to be tried.
+    budget.control.spent = 0;
     budget
+}
+
+/// What a client says first.
+fn greeting() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, &[])].concat()
 }
 
 fn headers(stream: u32) -> Vec<u8> {
@@ -234,7 +241,7 @@ proptest! {
         frames in proptest::collection::vec(any_frame(), 0..60),
         cuts in proptest::collection::vec(1_usize..50, 1..200),
     ) {
-        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        let mut bytes = greeting();
         bytes.extend(frames.concat());
         let at = Duration::from_secs(1);
         let whole = |feed: fn(&mut Budget, &[u8], Duration) -> Result<(), Excess>| {
@@ -293,5 +300,19 @@ fn it_counts_the_same_when_split_at_every_byte() {
         split.received(&bytes[..cut], Duration::ZERO).unwrap();
         split.received(&bytes[cut..], Duration::ZERO).unwrap();
         assert_eq!(split, at_once, "cut at {cut}");
+    }
+}
+
+#[test]
+fn settings_come_first() {
+    for first in [
+        headers(1),
+        frame(PING, 0, 0, &[0; 8]),
+        frame(SETTINGS, ACK, 0, &[]),
+        frame(0xbe, 0, 0, b"?"),
+    ] {
+        let mut budget = Budget::new(&ALLOWANCE);
+        budget.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Duration::ZERO).unwrap();
+        assert_eq!(budget.received(&first, Duration::ZERO), Err(Excess::NoSettings));
     }
 }
