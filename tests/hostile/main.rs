@@ -11,6 +11,12 @@
 #![expect(dead_code, reason = "the support stands before the rows that use all of it")]
 
 mod framing;
+mod h2_claims;
+mod h2_client;
+mod h2_floods;
+mod h2_frames;
+mod h2_heads;
+mod h2_slow;
 mod heads;
 mod rows;
 mod support;

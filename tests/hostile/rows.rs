@@ -5,7 +5,15 @@ use crate::support::case::run_rows;
 
 /// Every case of the suite.
 pub(crate) fn cases() -> Vec<Case> {
-    let lists = [crate::framing::cases, crate::heads::cases];
+    let lists = [
+        crate::framing::cases,
+        crate::heads::cases,
+        crate::h2_heads::cases,
+        crate::h2_frames::cases,
+        crate::h2_claims::cases,
+        crate::h2_floods::cases,
+        crate::h2_slow::cases,
+    ];
     lists.iter().flat_map(|list| list()).collect()
 }
 
@@ -32,4 +40,49 @@ fn row_05_hosts() {
 #[test]
 fn row_15_big_heads() {
     run_rows(&[15]);
+}
+
+#[test]
+fn row_07_upgrades_and_expectations() {
+    run_rows(&[7]);
+}
+
+#[test]
+fn row_08_hostile_applications() {
+    run_rows(&[8]);
+}
+
+#[test]
+fn row_09_claims_of_who_one_is() {
+    run_rows(&[9]);
+}
+
+#[test]
+fn row_10_what_connection_names() {
+    run_rows(&[10]);
+}
+
+#[test]
+fn row_11_forwarded_fields() {
+    run_rows(&[11]);
+}
+
+#[test]
+fn row_13_readings_of_paths() {
+    run_rows(&[13]);
+}
+
+#[test]
+fn row_14_slow_and_silent_clients() {
+    run_rows(&[14]);
+}
+
+#[test]
+fn row_16_floods_of_http2() {
+    run_rows(&[16]);
+}
+
+#[test]
+fn row_17_cookies_of_ours() {
+    run_rows(&[17]);
 }
