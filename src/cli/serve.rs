@@ -29,7 +29,8 @@ pub(super) fn run(config: &Path, options: &ServeOptions) -> Outcome {
 
 /// Standard output is for what scripts wait for; the log goes to standard error.
 pub(super) fn log_to_stderr(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
+    // What the HTTP/2 library warns of is for strangers to choose, as often as they like.
+    let filter = EnvFilter::try_new(format!("h2=error,{filter}")).map_err(|error| format!("--log: {error}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
