@@ -270,6 +270,10 @@ impl Metrics {
         });
         let _ = self.request_duration.get_or_create(&AppOnly { app: app() });
         let _ = self.upstream_duration.get_or_create(&AppOnly { app: app() });
+        let _ = self.upstream_resent.get_or_create(&AppOnly { app: app() });
+        for cause in ["unreachable", "no-answer", "answers"] {
+            let _ = self.upstream_ejections.get_or_create(&EjectionLabels { app: app(), cause });
+        }
         let _ = self.decisions.get_or_create(&DecisionLabels {
             app: app(),
             decision: "not-found",
