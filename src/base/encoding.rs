@@ -29,23 +29,26 @@ pub fn array_from_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A 128-bit number as 26 lower-case Crockford symbols, so that texts sort as the numbers do.
 #[must_use]
 pub fn number_to_text(number: u128) -> String {
-    (0..26)
-        .rev()
-        .map(|place| {
-            let value = (number >> (place * 5)) & 31;
-            char::from(CROCKFORD.get(value as usize).copied().unwrap_or(b'0')).to_ascii_lowercase()
-        })
-        .collect()
+    number_symbols(number).map(char::from).into_iter().collect()
+}
+
+/// The same, as the bytes of ASCII symbols and without a piece of memory for them.
+#[must_use]
+pub fn number_symbols(number: u128) -> [u8; 26] {
+    let mut left = number;
+    let mut symbols = [b'0'; 26];
+    for symbol in symbols.iter_mut().rev() {
+        *symbol = CROCKFORD.get((left & 31) as usize).copied().unwrap_or(b'0').to_ascii_lowercase();
+        left >>= 5;
+    }
+    symbols
 }
 
 /// Reads what [`number_to_text`] wrote; `None` for anything else.

@@ -44,10 +44,31 @@ impl Random {
         bytes
     }
 
-    /// A random 128-bit number, as identifiers are made of.
+    /// A random 128-bit number, as identifiers are made of. Of the system's source it is stretched in each thread, without asking it each
+    /// time: every request has two identifiers. Nothing that guards something is made of it.
     #[must_use]
     pub fn number(&self) -> u128 {
-        u128::from_be_bytes(self.bytes())
+        match self {
+            Self::System => {
+                let mut bytes = [0; 16];
+                #[expect(clippy::disallowed_methods, reason = "this is the one door to it")]
+                rand::rng().fill_bytes(&mut bytes);
+                u128::from_be_bytes(bytes)
+            }
+            Self::Seeded(_) => u128::from_be_bytes(self.bytes()),
+        }
+    }
+
+    /// True with a probability of `share`, which is cut to between 0 and 1. For samples, not for secrets.
+    #[must_use]
+    pub fn chance(&self, share: f64) -> bool {
+        if share >= 1.0 || share <= 0.0 {
+            return share >= 1.0;
+        }
+        // A draw of 64 bits as a share of all that there are; a float's precision is enough for a sample.
+        #[expect(clippy::cast_precision_loss, reason = "a share of all draws, near enough")]
+        let drawn = (self.number() as u64) as f64 / u64::MAX as f64;
+        drawn < share
     }
 
     /// A random number below `bound`, each as likely as the other; 0 if `bound` is 0.
@@ -74,6 +95,16 @@ mod tests {
     fn a_seed_repeats_and_the_system_does_not() {
         assert_eq!(Random::seeded(7).bytes::<16>(), Random::seeded(7).bytes::<16>());
         assert_ne!(Random::System.bytes::<16>(), Random::System.bytes::<16>());
+    }
+
+    #[test]
+    fn identifiers_differ_and_chances_are_kept() {
+        let random = Random::System;
+        assert_ne!(random.number(), random.number());
+        let taken = (0..10_000).filter(|_| random.chance(0.25)).count();
+        assert!((1_000..4_000).contains(&taken), "{taken} of 10,000");
+        assert!(random.chance(1.0) && random.chance(7.0));
+        assert!(!random.chance(0.0) && !random.chance(-1.0));
     }
 
     #[test]

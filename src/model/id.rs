@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::encoding::{number_from_text, number_to_text};
+use crate::base::encoding::{number_from_text, number_symbols};
 use crate::base::random::Random;
 
 /// The text is not an identifier of that kind.
@@ -33,6 +33,16 @@ macro_rules! id {
                 Self(number)
             }
 
+            /// The bytes of its text, all visible ASCII.
+            #[must_use]
+            pub fn symbols(self) -> [u8; 28] {
+                let mut text = [0; 28];
+                let (prefix, number) = text.split_at_mut(2);
+                prefix.copy_from_slice($prefix.as_bytes());
+                number.copy_from_slice(&number_symbols(self.0));
+                text
+            }
+
             /// The number it is made of.
             #[must_use]
             pub const fn number(self) -> u128 {
@@ -42,8 +52,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                f.write_str(&number_to_text(self.0))
+                f.write_str(std::str::from_utf8(&self.symbols()).unwrap_or_default())
             }
         }
 
