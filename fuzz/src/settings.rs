@@ -64,11 +64,7 @@ pub fn check(data: &[u8]) {
 fn others_can_rely(settings: &Settings) {
     let portal = &settings.public_url;
     assert!(portal.is_secure() || is_loopback(portal.host()), "{portal:?}");
-    assert_eq!(
-        PublicUrl::parse(&portal.origin()).as_ref(),
-        Ok(portal),
-        "written out and read again"
-    );
+    assert_eq!(PublicUrl::parse(portal.origin()).as_ref(), Ok(portal), "written out and read again");
     for listen in settings.listen.http.iter().chain(&settings.listen.https) {
         assert_eq!(
             ListenAddress::parse(&listen.to_string()).as_ref(),

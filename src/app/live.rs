@@ -67,8 +67,8 @@ impl Live {
 
     /// The generation in force, as logs and headers show it.
     #[must_use]
-    pub fn generation(&self) -> String {
-        self.policies.generation().short()
+    pub fn generation(&self) -> &Arc<str> {
+        self.policies.shown_generation()
     }
 
     /// What settings and policies say about accounts.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::base::random::Random;
 use crate::base::secret::sha256;
 use crate::base::time::{Clock, DAY};
 use crate::model::id::SessionId;
-use crate::model::principal::{Identity, Principal};
+use crate::model::principal::Principal;
 
 use super::metrics::Metrics;
 use super::output::{Output, older_files};
@@ -22,6 +22,12 @@ use super::record::{Decided, FactsLine, Line};
 
 /// How many decisions may wait to be written. At 50,000 requests a second this is more than a second of a stuck disk.
 const QUEUE: usize = 65_536;
+/// How long decisions gather before they are written, while requests come in. Waking the writer costs more than deciding.
+const GATHER: Duration = Duration::from_millis(20);
+/// So many are written at once, however short the time.
+const ENOUGH: usize = 8192;
+/// How often the writer looks at the day while nobody asks for anything.
+const IDLE: Duration = Duration::from_secs(1);
 /// How many recent decisions are kept in memory, so that one can be explained whatever the file setting.
 const RECENT: usize = 10_000;
 /// How many principals' facts are remembered as written already.
@@ -82,8 +88,13 @@ pub struct Found {
     pub facts: Option<FactsLine>,
 }
 
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are decisions, and a box for each would cost more"
+)]
 enum Job {
-    Write(Box<Decided>),
+    Write(Decided),
     Change(LogSettings),
     Flush(SyncSender<()>),
     Close,
@@ -97,10 +108,81 @@ pub struct DecisionLog {
 
 #[derive(Debug)]
 struct Shared {
-    sender: SyncSender<Job>,
+    queue: Arc<Queue>,
     recent: Arc<Mutex<Recent>>,
     metrics: Arc<Metrics>,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What waits for the writer.
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: Vec<Job>,
+    /// Somebody waits for what is among them.
+    urgent: bool,
+    /// The writer waits for whatever comes first, and must be woken for it.
+    idle: bool,
+    /// There is no writer any more.
+    closed: bool,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a decision in. False if there is no room, or nobody to write it.
+    fn put(&self, decided: Decided) -> bool {
+        let mut state = self.state();
+        if state.closed || state.jobs.len() >= QUEUE {
+            return false;
+        }
+        state.jobs.push(Job::Write(decided));
+        let wake = std::mem::take(&mut state.idle) || state.jobs.len() == ENOUGH;
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+        true
+    }
+
+    /// Puts in what does not come with every request, and has it done at once. False if there is nobody to do it.
+    fn order(&self, job: Job) -> bool {
+        let mut state = self.state();
+        if state.closed {
+            return false;
+        }
+        state.jobs.push(job);
+        state.urgent = true;
+        drop(state);
+        self.wake.notify_one();
+        true
+    }
+
+    /// Takes everything that waits, or waits itself: for whatever comes first if it found nothing the last time, else a moment for more.
+    fn take(&self, jobs: &mut Vec<Job>, was_idle: bool) {
+        let mut state = self.state();
+        if was_idle && state.jobs.is_empty() {
+            state.idle = true;
+            state = self.wake.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner).0;
+            state.idle = false;
+        } else if !state.urgent && state.jobs.len() < ENOUGH {
+            state = self.wake.wait_timeout(state, GATHER).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.urgent = false;
+        std::mem::swap(&mut state.jobs, jobs);
+    }
+
+    /// Nothing is taken any more.
+    fn close(&self) {
+        self.state().closed = true;
+    }
 }
 
 impl DecisionLog {
@@ -108,7 +190,7 @@ impl DecisionLog {
     pub fn close(&self) {
         let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            let _ = self.shared.sender.send(Job::Close);
+            self.shared.queue.order(Job::Close);
             let _ = writer.join();
         }
     }
@@ -116,7 +198,7 @@ impl DecisionLog {
 
 #[derive(Debug, Default)]
 struct Recent {
-    lines: VecDeque<(Line, Option<Arc<FactsLine>>)>,
+    decided: VecDeque<Decided>,
 }
 
 impl DecisionLog {
@@ -125,7 +207,7 @@ impl DecisionLog {
     /// # Errors
     /// If the file cannot be opened or no thread can be started.
     pub fn start(settings: LogSettings, clock: Clock, random: Random, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let (sender, jobs) = sync_channel(QUEUE);
+        let queue = Arc::new(Queue::default());
         let recent = Arc::new(Mutex::new(Recent::default()));
         let mut writer = Writer {
             output: Output::open(&settings.destination, clock.now())?,
@@ -133,13 +215,14 @@ impl DecisionLog {
             clock,
             random,
             recent: Arc::clone(&recent),
-            facts: HashMap::new(),
+            written: HashMap::new(),
         };
+        let jobs = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("decision-log".into())
             .spawn(move || writer.run(&jobs))?;
         let shared = Shared {
-            sender,
+            queue,
             recent,
             metrics,
             writer: Mutex::new(Some(thread)),
@@ -149,7 +232,7 @@ impl DecisionLog {
 
     /// Logs a decision. Never waits: a log that cannot keep up loses lines, counts them and says so.
     pub fn note(&self, decided: Decided) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.shared.sender.try_send(Job::Write(Box::new(decided))) {
+        if !self.shared.queue.put(decided) {
             if self.shared.metrics.decisions_dropped() == 0 {
                 tracing::warn!("the decision log cannot keep up: lines are being lost (portcullis_decision_log_dropped_total counts them)");
             }
@@ -159,13 +242,13 @@ impl DecisionLog {
 
     /// Goes on with other settings, from the next line.
     pub fn change(&self, settings: LogSettings) {
-        let _ = self.shared.sender.send(Job::Change(settings));
+        self.shared.queue.order(Job::Change(settings));
     }
 
     /// Waits until everything logged so far is written. Blocks: not for the request path.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.shared.sender.send(Job::Flush(done)).is_ok() {
+        if self.shared.queue.order(Job::Flush(done)) {
             let _ = wait.recv_timeout(Duration::from_secs(10));
         }
     }
@@ -175,15 +258,14 @@ impl DecisionLog {
     pub fn find(&self, id: &str) -> Option<Found> {
         self.flush();
         let recent = self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent
-            .lines
-            .iter()
-            .rev()
-            .find(|(line, _)| names(line, id))
-            .map(|(line, facts)| Found {
-                line: line.clone(),
-                facts: facts.as_deref().cloned(),
-            })
+        let named = |decided: &&Decided| decided.id.to_string() == id || decided.request_id.to_string() == id;
+        recent.decided.iter().rev().find(named).map(|decided| {
+            let facts = FactsLine::of(&decided.principal);
+            Found {
+                line: Line::of(decided, facts.as_ref().map(|facts| facts.facts.as_str().into())),
+                facts,
+            }
+        })
     }
 }
 
@@ -218,9 +300,9 @@ pub fn find_in_files(file: &Path, id: &str) -> io::Result<Option<Found>> {
             if found.is_none() && text.contains(id) {
                 found = serde_json::from_str::<Line>(&text).ok().filter(|line| names(line, id));
                 let name = found.as_ref().and_then(|line| line.subject.as_ref()).map(|subject| &subject.facts);
-                here = name.and_then(|name| known.get(name).cloned());
+                here = name.and_then(|name| known.get(&**name).cloned());
             } else if let Some(line) = facts_line(&text) {
-                if wanted.as_ref() == Some(&line.facts) {
+                if wanted.as_deref() == Some(line.facts.as_str()) {
                     here = Some(line.clone());
                 }
                 known.insert(line.facts.clone(), line);
@@ -246,41 +328,43 @@ struct Writer {
     random: Random,
     output: Output,
     recent: Arc<Mutex<Recent>>,
-    facts: HashMap<(SessionId, u64), Arc<FactsLine>>,
+    /// Whose facts this file has already, and the name of their line.
+    written: HashMap<(SessionId, u64), Arc<str>>,
+}
+
+struct Closing<'q>(&'q Queue);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Writer {
-    fn run(&mut self, jobs: &Receiver<Job>) {
-        let mut closing = false;
-        loop {
-            match jobs.recv_timeout(Duration::from_secs(1)) {
-                Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(job) => {
-                    self.take(job);
-                    // What else waits goes out in the same write, up to a bound that keeps the rest of this loop turning.
-                    for job in jobs.try_iter().take(QUEUE) {
-                        closing |= matches!(job, Job::Close);
-                        self.take(job);
-                    }
-                    self.output.flush();
-                }
-                Err(RecvTimeoutError::Timeout) => self.output.flush(),
+    fn run(&mut self, queue: &Queue) {
+        // However it ends: what is noted afterwards is counted as lost.
+        let _closing = Closing(queue);
+        let mut jobs = Vec::new();
+        let (mut idle, mut closed) = (true, false);
+        while !closed {
+            queue.take(&mut jobs, idle);
+            idle = jobs.is_empty();
+            for job in jobs.drain(..) {
+                closed |= matches!(job, Job::Close);
+                self.take(job);
             }
-            if closing {
-                break;
-            }
+            self.output.flush();
             if self.output.turn(self.clock.now(), self.settings.keep) {
                 // A new file says again what is known, so that each can be read alone.
-                self.facts.clear();
+                self.written.clear();
             }
         }
-        self.output.flush();
     }
 
     fn take(&mut self, job: Job) {
         match job {
             Job::Close => {}
-            Job::Write(decided) => self.write(&decided),
+            Job::Write(decided) => self.write(decided),
             Job::Flush(done) => {
                 self.output.flush();
                 let _ = done.send(());
@@ -291,7 +375,7 @@ impl Writer {
                         Ok(output) => {
                             self.output.flush();
                             self.output = output;
-                            self.facts.clear();
+                            self.written.clear();
                         }
                         Err(error) => tracing::error!(%error, "the decision log stays where it was: the new file cannot be opened"),
                     }
@@ -301,53 +385,42 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, decided: &Decided) {
-        let allowed = decided.decision == "allow";
-        let (facts, is_new) = self.facts_of(&decided.principal);
-        let mut line = Line::of(decided, facts.as_ref().map(|facts| facts.facts.clone()));
-        line.request.path = match (self.settings.path, line.request.path.take()) {
+    fn write(&mut self, mut decided: Decided) {
+        decided.request.path = match (self.settings.path, decided.request.path.take()) {
             (PathDetail::Full, path) => path,
             (PathDetail::Rule, _) => None,
-            (PathDetail::Hash, path) => path.map(|path| format!("sha256:{}", hex(&sha256(path.as_bytes())))),
+            (PathDetail::Hash, path) => path.map(|path| format!("sha256:{}", hex(&sha256(path.as_bytes()))).into()),
         };
-        if !allowed || self.is_sampled() {
-            if let (true, Some(facts)) = (is_new, &facts) {
-                self.output.line(facts.as_ref());
-            }
-            self.output.line(&line);
+        if decided.decision != "allow" || self.random.chance(self.settings.sample_allow) {
+            let facts = self.facts_of(&decided.principal);
+            self.output.line(&Line::of(&decided, facts));
         }
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.lines.len() >= RECENT {
-            recent.lines.pop_front();
+        if recent.decided.len() >= RECENT {
+            recent.decided.pop_front();
         }
-        recent.lines.push_back((line, facts));
+        recent.decided.push_back(decided);
     }
 
-    fn is_sampled(&self) -> bool {
-        self.settings.sample_allow >= 1.0 || f64::from(self.random.below(1_000_000)) < self.settings.sample_allow * 1_000_000.0
-    }
-
-    fn facts_of(&mut self, principal: &Principal) -> (Option<Arc<FactsLine>>, bool) {
-        match principal {
-            Principal::Anonymous => (None, false),
-            Principal::Service(_) => (FactsLine::of(principal).map(Arc::new), true),
-            Principal::User(identity) => self.facts_of_user(principal, identity),
-        }
-    }
-
-    fn facts_of_user(&mut self, principal: &Principal, identity: &Identity) -> (Option<Arc<FactsLine>>, bool) {
-        let key = (identity.session, identity.revision);
-        if let Some(known) = self.facts.get(&key) {
-            return (Some(Arc::clone(known)), false);
-        }
-        if self.facts.len() >= INTERNED {
-            self.facts.clear();
-        }
-        let Some(facts) = FactsLine::of(principal).map(Arc::new) else {
-            return (None, false);
+    /// The name of the line that says what is known of whoever asked, which is written first if this file has none.
+    fn facts_of(&mut self, principal: &Principal) -> Option<Arc<str>> {
+        let key = match principal {
+            Principal::User(identity) => Some((identity.session, identity.revision)),
+            Principal::Anonymous | Principal::Service(_) => None,
         };
-        self.facts.insert(key, Arc::clone(&facts));
-        (Some(facts), true)
+        if let Some(known) = key.and_then(|key| self.written.get(&key)) {
+            return Some(Arc::clone(known));
+        }
+        let facts = FactsLine::of(principal)?;
+        self.output.line(&facts);
+        let name: Arc<str> = facts.facts.into();
+        if let Some(key) = key {
+            if self.written.len() >= INTERNED {
+                self.written.clear();
+            }
+            self.written.insert(key, Arc::clone(&name));
+        }
+        Some(name)
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the decision log keeps of a decision: enough to explain it again, and no secret.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::base::diagnostic::Location;
@@ -18,6 +20,7 @@ use crate::model::principal::{Identity, Principal, Service, SignedIn};
 use crate::model::role::SignInMethod;
 use crate::model::team::ProjectLevel;
 use crate::model::user::UserStatus;
+use crate::policy::facts::{RequestFacts, Via};
 
 /// One decision, as the gateway hands it over. Cheap to make: shared parts are shared.
 #[derive(Clone, Debug)]
@@ -40,8 +43,8 @@ pub struct Decided {
     pub request: LoggedRequest,
     /// Who asked.
     pub principal: Principal,
-    /// The rule that spoke last, if one did.
-    pub rule: Option<LoggedRule>,
+    /// The rule that spoke last, if one did: its name and its place.
+    pub rule: Option<(Arc<str>, Location)>,
     /// What was checked of the requirement, in order; may be left empty for what was allowed.
     pub checks: Vec<Check>,
     /// How long judging took, in microseconds.
@@ -52,19 +55,42 @@ pub struct Decided {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedRequest {
     /// `https` or `http`.
-    pub scheme: String,
+    pub scheme: Cow<'static, str>,
     /// Method.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// Host without port.
-    pub host: String,
+    pub host: Arc<str>,
     /// Path as sent, without query; absent where only the rule is logged, `sha256:` and a digest where paths are hashed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub path: Option<String>,
+    pub path: Option<Arc<str>>,
     /// The client's address, as far as it was believed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ip: Option<IpAddr>,
     /// `proxy`, or the front proxy that asked.
-    pub via: String,
+    pub via: Cow<'static, str>,
+}
+
+impl LoggedRequest {
+    /// What facts say was asked. Nothing of them is copied: every request comes here.
+    #[must_use]
+    pub fn of(facts: &RequestFacts) -> Self {
+        Self {
+            scheme: Cow::Borrowed(facts.scheme.as_str()),
+            method: match facts.method {
+                Method::GET => Cow::Borrowed("GET"),
+                Method::POST => Cow::Borrowed("POST"),
+                Method::HEAD => Cow::Borrowed("HEAD"),
+                _ => Cow::Owned(facts.method.as_str().to_owned()),
+            },
+            host: Arc::clone(facts.host.shared()),
+            path: Some(Arc::clone(facts.path.shared())),
+            ip: facts.client_ip,
+            via: match &facts.via {
+                Via::Proxy => Cow::Borrowed("proxy"),
+                via @ Via::Peer(_) => Cow::Owned(via.to_string()),
+            },
+        }
+    }
 }
 
 /// The rule that spoke.
@@ -152,7 +178,7 @@ pub struct Subject {
     /// Whether a second factor was shown.
     pub mfa: bool,
     /// The line that says what was known of them.
-    pub facts: String,
+    pub facts: Arc<str>,
 }
 
 /// What was known of a person or service when decisions were made: written once, named by many lines.
@@ -272,7 +298,7 @@ impl Person {
 impl Line {
     /// The line for a decision; `facts` names what was known of whoever asked.
     #[must_use]
-    pub fn of(decided: &Decided, facts: Option<String>) -> Self {
+    pub fn of(decided: &Decided, facts: Option<Arc<str>>) -> Self {
         let subject = facts.and_then(|facts| Subject::of(&decided.principal, decided.at, facts));
         Self {
             v: 1,
@@ -285,7 +311,7 @@ impl Line {
             app: decided.app.clone(),
             request: decided.request.clone(),
             subject,
-            rule: decided.rule.clone(),
+            rule: decided.rule.as_ref().map(|(name, at)| LoggedRule::new(name, at)),
             checks: decided.checks.clone(),
             us: decided.us,
         }
@@ -293,7 +319,7 @@ impl Line {
 }
 
 impl Subject {
-    fn of(principal: &Principal, at: Timestamp, facts: String) -> Option<Self> {
+    fn of(principal: &Principal, at: Timestamp, facts: Arc<str>) -> Option<Self> {
         match principal {
             Principal::Anonymous => None,
             Principal::User(identity) => Some(Self {

@@ -68,6 +68,7 @@ impl fmt::Display for ListenAddress {
 pub struct PublicUrl {
     url: Url,
     host: String,
+    origin: String,
 }
 
 impl PublicUrl {
@@ -102,7 +103,8 @@ impl PublicUrl {
             Host::Ipv6(address) => address.to_string(),
             other => other.to_string(),
         };
-        Ok(Self { url, host })
+        let origin = url.origin().ascii_serialization();
+        Ok(Self { url, host, origin })
     }
 
     /// The whole address, ending with `/`.
@@ -137,8 +139,8 @@ impl PublicUrl {
 
     /// Scheme, host and port, without a slash at the end: `https://sso.example.org`.
     #[must_use]
-    pub fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// The address of another host of ours at the same scheme and port: `https://cryo.lab.example:8443`.
@@ -183,7 +185,7 @@ mod tests {
             ("sso.example.org", None),
             ("", None),
         ] {
-            assert_eq!(PublicUrl::parse(text).ok().map(|url| url.origin()).as_deref(), origin, "{text:?}");
+            assert_eq!(PublicUrl::parse(text).ok().as_ref().map(PublicUrl::origin), origin, "{text:?}");
         }
         let portal = PublicUrl::parse("http://portal.localhost:4180").unwrap();
         assert_eq!(portal.origin_of("app.localhost"), "http://app.localhost:4180");

@@ -212,7 +212,7 @@ fn decide<'p>(
     let named = Named {
         decision: id,
         request: ask.read.asked.id,
-        generation: generation.as_str().into(),
+        generation: Arc::clone(generation),
         verdict,
         reason,
     };
@@ -230,7 +230,7 @@ fn decide<'p>(
         let refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
         return Err(Box::new(refusal));
     }
-    let shown = identity_headers::decision_value(id, &decision, &generation);
+    let shown = identity_headers::decision_value(id, &decision, generation);
     Ok(Made { decision, id, shown })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::refusal::{Asked, Denied, Refusal, RefusalKind, ShownApplication};
-use crate::audit::record::{Check, Decided, LoggedRequest, LoggedRule};
+use crate::audit::record::{Check, Decided, LoggedRequest};
 use crate::config::Settings;
 use crate::model::id::{DecisionId, RequestId};
 use crate::model::principal::Principal;
@@ -93,16 +93,9 @@ pub fn record(
         decision: named.verdict.word(),
         reason: named.reason,
         app: decision.application.map(|application| application.name.clone()),
-        request: LoggedRequest {
-            scheme: facts.scheme.as_str().to_owned(),
-            method: facts.method.as_str().to_owned(),
-            host: facts.host.as_str().to_owned(),
-            path: Some(facts.path.original().to_owned()),
-            ip: facts.client_ip,
-            via: facts.via.to_string(),
-        },
+        request: LoggedRequest::of(facts),
         principal: principal.clone(),
-        rule: decision.rules.last().map(|rule| LoggedRule::new(&rule.name, &rule.at.location)),
+        rule: decision.rules.last().map(|rule| (Arc::clone(&rule.name), rule.at.location.clone())),
         checks,
         us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     }

@@ -208,7 +208,7 @@ pub struct PlacedPattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Shown in explanations and logs; the first path where none is written.
-    pub name: String,
+    pub name: Arc<str>,
     /// Where it is written.
     pub at: Place,
     /// The paths, on the public host, the application's own `path` included. At least one.
@@ -240,7 +240,7 @@ impl Rule {
     #[must_use]
     pub fn plain(pattern: PathPattern, access: Effect) -> Self {
         Self {
-            name: pattern.to_string(),
+            name: pattern.to_string().into(),
             at: Place::default(),
             paths: vec![PlacedPattern {
                 pattern,

@@ -117,6 +117,7 @@ impl Compiler {
         let held_by_window = held_conditions().any(|condition| condition.reads().window);
         let user_role = self.names.roles.find("user").unwrap_or(Id::of(0));
         PolicySet {
+            shown_generation: definitions.generation.short().into(),
             addresses: AddressBook::of(&definitions.ip_patterns),
             names: std::mem::take(&mut self.names),
             definitions,

@@ -228,7 +228,7 @@ impl<'p> Walk<'p, '_> {
         }
         if spoken.len() > 1 {
             // Which is told first must not hang on the order of files.
-            spoken.sort_by_key(|&rule| (self.application.rules.get(rule).map(|rule| rule.name.as_str()), rule));
+            spoken.sort_by_key(|&rule| (self.application.rules.get(rule).map(|rule| &*rule.name), rule));
             spoken.dedup();
         }
         Ok(spoken)

@@ -97,7 +97,7 @@ pub fn explain(policies: &PolicySet, principal: &Principal, facts: &RequestFacts
             .rules
             .iter()
             .map(|rule| Spoken {
-                name: rule.name.clone(),
+                name: rule.name.to_string(),
                 at: rule.at.to_string(),
             })
             .collect(),

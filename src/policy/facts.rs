@@ -86,6 +86,12 @@ impl Host {
         &self.0
     }
 
+    /// The same, to be kept.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<str> {
+        &self.0
+    }
+
     /// The domain after the first label, which wildcards are looked up by. Addresses have none.
     #[must_use]
     pub fn parent(&self) -> Option<&str> {

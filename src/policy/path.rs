@@ -1,6 +1,7 @@
 //! A path as it came, and everything a server behind us might take it for.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a path has no safe reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +70,7 @@ enum Readings {
 /// nginx and haproxy let anonymous `/public/..;/admin` and `/public/..\admin` through to what is behind them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath {
-    original: Box<str>,
+    original: Arc<str>,
     readings: Readings,
 }
 
@@ -91,6 +92,12 @@ impl RequestPath {
     /// The path as it came; these bytes go upstream.
     #[must_use]
     pub fn original(&self) -> &str {
+        &self.original
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<str> {
         &self.original
     }
 

@@ -376,7 +376,7 @@ fn reasons_exist(definitions: &Definitions, scope: &Scope<'_>) {
     let mut known: BTreeSet<&str> = REASON_CODES.iter().copied().collect();
     known.extend(definitions.guards.iter().map(|guard| guard.name.as_str()));
     for app in &definitions.applications {
-        known.extend(app.rules.iter().map(|rule| rule.name.as_str()));
+        known.extend(app.rules.iter().map(|rule| &*rule.name));
     }
     for because in scope.reasons.borrow().iter() {
         if known.contains(because.value.as_str()) {

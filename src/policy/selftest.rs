@@ -127,7 +127,7 @@ fn failure(test: &PolicyTest, decision: &Decision<'_>) -> Option<String> {
 fn is_because(because: &str, decision: &Decision<'_>) -> bool {
     decision.reason.code() == because
         || matches!(&decision.reason, Reason::Guard(guard) if guard.name == because)
-        || decision.rules.iter().any(|rule| rule.name == because)
+        || decision.rules.iter().any(|rule| *rule.name == *because)
 }
 
 fn who(subject: &Subject) -> String {

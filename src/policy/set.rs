@@ -24,6 +24,8 @@ use super::trie::Trie;
 #[derive(Debug)]
 pub struct PolicySet {
     pub(super) definitions: Definitions,
+    /// The generation as logs and headers show it: every request does.
+    pub(super) shown_generation: Arc<str>,
     pub(super) names: Names,
     pub(super) addresses: AddressBook,
     pub(super) hosts: HostTable,
@@ -139,6 +141,12 @@ impl PolicySet {
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.definitions.generation
+    }
+
+    /// The same, as logs and headers show it.
+    #[must_use]
+    pub const fn shown_generation(&self) -> &Arc<str> {
+        &self.shown_generation
     }
 
     /// The house rules of signing in.

@@ -129,7 +129,7 @@ async fn put_in_force(desk: &Desk, sources: &Sources, live: Live) -> Reloaded {
         return refused_for(sources, &found);
     }
     found.extend(people.orphans(&live.policies));
-    let generation = live.generation();
+    let generation = live.generation().to_string();
     tell_what_needs_a_restart(&app.live(), &live);
     found.extend(live.findings.iter().filter(|finding| finding.level != Level::Info).cloned());
     let kept = last_good::keep(&desk.store, &live, now).await;

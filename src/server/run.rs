@@ -226,7 +226,8 @@ impl Running {
     async fn say_first_admin(&self, say: &mut dyn FnMut(&str)) {
         match self.desk.app.accounts.first_admin_secret().await {
             Ok(Some(secret)) => {
-                let origin = self.desk.app.live().settings.public_url.origin();
+                let live = self.desk.app.live();
+                let origin = live.settings.public_url.origin();
                 say(&format!("first-admin URL {origin}/.portcullis/first-admin/{}", secret.expose()));
             }
             Ok(None) => {}
@@ -289,7 +290,7 @@ impl Tells for Told {
         let problems: Vec<String> = self.0.store.health().err().iter().map(ToString::to_string).collect();
         Readiness {
             ready: problems.is_empty(),
-            generation: live.generation(),
+            generation: live.generation().to_string(),
             policy_stale: live.stale.as_ref().map(|stale| stale.problems.join("\n")),
             problems,
         }

@@ -1,6 +1,8 @@
 //! What every handler is given: the request, who sends it, and how to draw and answer.
 
 use askama::Template;
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::accounts::login::{LASTS, LoginDigest, LoginSecret};
@@ -116,18 +118,11 @@ impl<'a> Cx<'a> {
             id,
             request_id: self.asked.id,
             at: self.facts.now,
-            generation: self.live.generation().into(),
+            generation: Arc::clone(self.live.generation()),
             decision: standing.verdict.word(),
             reason: standing.reason.code(),
             app: None,
-            request: LoggedRequest {
-                scheme: self.facts.scheme.as_str().to_owned(),
-                method: self.facts.method.as_str().to_owned(),
-                host: self.host().to_owned(),
-                path: Some(self.facts.path.original().to_owned()),
-                ip: self.facts.client_ip,
-                via: self.facts.via.to_string(),
-            },
+            request: LoggedRequest::of(self.facts),
             principal: principal.clone(),
             rule: None,
             checks: Vec::new(),
@@ -335,7 +330,7 @@ pub fn frame(live: &Live, on_portal: bool, now: Timestamp) -> Frame {
     let portal = if on_portal {
         String::new()
     } else {
-        live.settings.public_url.origin()
+        live.settings.public_url.origin().to_owned()
     };
     let base = format!("{portal}{BASE}");
     Frame {

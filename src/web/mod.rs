@@ -189,7 +189,7 @@ impl Web {
     {
         let scene = cx.scene();
         let refuse = |answer: Answer| Err(Stop::Answer(Box::new(answer)));
-        if !comes_from_us(cx.headers(), &cx.portal().origin()) {
+        if !comes_from_us(cx.headers(), cx.portal().origin()) {
             return refuse(scene.error(
                 StatusCode::FORBIDDEN,
                 "origin",

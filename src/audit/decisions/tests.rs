@@ -4,12 +4,13 @@ use std::fs;
 
 use super::*;
 use crate::audit::output::remove_older;
-use crate::audit::record::{LoggedRequest, LoggedRule};
+use crate::audit::record::LoggedRequest;
+use crate::base::diagnostic::Location;
 use crate::base::time::Timestamp;
 use crate::model::email::EmailAddress;
 use crate::model::id::{DecisionId, RequestId, UserId};
 use crate::model::name::PersonName;
-use crate::model::principal::SignedIn;
+use crate::model::principal::{Identity, SignedIn};
 use crate::model::user::UserStatus;
 
 fn ada(revision: u64) -> Principal {
@@ -47,10 +48,14 @@ fn decided(number: u128, decision: &'static str, principal: Principal) -> Decide
             via: "proxy".into(),
         },
         principal,
-        rule: Some(LoggedRule {
-            name: "/**".into(),
-            at: "policies/lab.toml:3:1".into(),
-        }),
+        rule: Some((
+            "/**".into(),
+            Location {
+                file: "policies/lab.toml".into(),
+                line: 3,
+                column: 1,
+            },
+        )),
         checks: Vec::new(),
         us: 3,
     }
@@ -177,4 +182,26 @@ fn files_past_their_time_are_removed_and_others_left_alone() {
     remove_older(&path, Timestamp::from_millis(i64::MAX));
     assert_eq!(older_files(&path).unwrap().len(), 0);
     assert!(folder.path().join("decisions.jsonl.backup").exists());
+}
+
+#[test]
+fn what_is_not_sampled_is_found_all_the_same_and_nothing_is_said_of_who_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("decisions.jsonl");
+    let settings = LogSettings {
+        destination: Destination::File(file.clone()),
+        sample_allow: 0.0,
+        ..LogSettings::default()
+    };
+    let log = start(settings, &Clock::fixed(Timestamp::from_secs(60)));
+    log.note(decided(1, "allow", ada(1)));
+    let found = log.find(&DecisionId::from_number(1).to_string()).unwrap();
+    assert!(found.facts.is_some());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+    log.note(decided(2, "deny", ada(1)));
+    log.close();
+    let found = find_in_files(&file, &DecisionId::from_number(2).to_string()).unwrap().unwrap();
+    assert!(found.facts.is_some(), "the first line about somebody says what was known of them");
+    log.note(decided(3, "deny", ada(1)));
+    assert_eq!(log.shared.metrics.decisions_dropped(), 1, "what comes after the end is counted");
 }

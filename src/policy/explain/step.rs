@@ -68,7 +68,7 @@ impl<'p> Step<'p> {
                     .paths
                     .iter()
                     .find(|path| path.pattern.matches(reading.segments()) || rule.paths.len() == 1);
-                let pattern = path.map_or_else(|| rule.name.clone(), |path| path.pattern.to_string());
+                let pattern = path.map_or_else(|| rule.name.to_string(), |path| path.pattern.to_string());
                 let methods = if silent {
                     format!("lists {}, not {method}", words(&rule.methods))
                 } else if rule.methods.is_empty() {

@@ -162,7 +162,7 @@ pub(super) fn rule(dice: &mut Dice, number: usize) -> Rule {
         paths.push(dice.pick(PATHS));
     }
     Rule {
-        name: format!("rule {number}"),
+        name: format!("rule {number}").into(),
         paths: paths
             .into_iter()
             .map(|path| PlacedPattern {

@@ -341,7 +341,7 @@ impl Scope<'_> {
         let paths = paths?;
         let first = paths.first()?.pattern.to_string();
         Some(Rule {
-            name: title.map_or(first, |title| title.value),
+            name: title.map_or(first, |title| title.value).into(),
             at: self.place(&span),
             paths,
             methods,

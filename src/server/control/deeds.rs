@@ -313,7 +313,7 @@ fn handed(desk: &Desk, token: &ShownToken) -> Handed {
         kind: token.kind.word().to_owned(),
         token: token.text.clone(),
         expires: token.expires.to_string(),
-        url: desk.app.live().settings.public_url.origin() + page,
+        url: format!("{}{page}", desk.app.live().settings.public_url.origin()),
     }
 }
 

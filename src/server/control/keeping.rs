@@ -37,7 +37,7 @@ pub(super) fn health(desk: &Desk) -> Answer {
     let problems: Vec<String> = desk.store.health().err().iter().map(|error| chain(error)).collect();
     Answer::Health(Health {
         ready: problems.is_empty(),
-        generation: live.generation(),
+        generation: live.generation().to_string(),
         stale: live.stale.as_ref().map(|stale| stale.problems.join("\n")),
         problems,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -32,12 +32,12 @@ pub(super) async fn stale(desk: &Desk) -> Vec<Fault> {
     let live = desk.app.live();
     let Ok(Some(written)) = read else {
         // What is wrong with the files is told by whoever reads them; here it counts that they are not in force.
-        return vec![not_in_force(&live.generation(), "the files cannot be used")];
+        return vec![not_in_force(live.generation(), "the files cannot be used")];
     };
     let mut faults = Vec::new();
     if written.generation() != live.generation() || live.stale.is_some() {
         let why = format!("the files make generation {}", written.generation());
-        faults.push(not_in_force(&live.generation(), &why));
+        faults.push(not_in_force(live.generation(), &why));
     }
     // What was taken over at start is what listens, whatever a reload has put in force since.
     let restart = needs_restart(&desk.started_with, &written.settings);
