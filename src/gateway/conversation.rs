@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::admit::{Canonical, Flaw};
+use super::identity_headers::OriginFields;
 
 /// One client connection. The socket puts in what it judged of each head, in order; each request takes its own out.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub struct Conversation {
     stalled: AtomicBool,
     at_rest: AtomicBool,
     kept_open: AtomicBool,
+    origin: Mutex<Option<Arc<OriginFields>>>,
 }
 
 impl Conversation {
@@ -54,6 +56,10 @@ impl Conversation {
 
     /// The socket says whether nothing has been under way for a while: no byte of a request, no answer, nothing left to be written.
     pub fn rest(&self, at_rest: bool) {
+        if at_rest {
+            // What is kept for the next request is memory, and there may be none.
+            *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         self.at_rest.store(at_rest, Ordering::Release);
     }
 
@@ -72,6 +78,11 @@ impl Conversation {
     #[must_use]
     pub fn is_kept_open(&self) -> bool {
         self.kept_open.load(Ordering::Acquire)
+    }
+
+    /// What the request before said of where it came from.
+    pub(super) const fn origin(&self) -> &Mutex<Option<Arc<OriginFields>>> {
+        &self.origin
     }
 
     /// The client stopped in the middle of a body.

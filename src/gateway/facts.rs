@@ -30,12 +30,30 @@ pub struct Connection {
 pub struct Read {
     /// What the decision looks at.
     pub facts: RequestFacts,
-    /// What a refusal needs to know.
-    pub asked: Asked,
+    /// The request's identifier.
+    pub id: RequestId,
+    /// Path and query as sent.
+    pub target: Arc<str>,
     /// The chain of addresses, for the application behind.
     pub client: Client,
     /// Host and port as they came.
     pub authority: Box<str>,
+}
+
+impl Read {
+    /// What a refusal needs to know, or a page of ours. Fields are copied for it, so it is made only where it is needed.
+    #[must_use]
+    pub fn asked(&self, headers: &HeaderMap) -> Asked {
+        Asked {
+            id: self.id,
+            method: self.facts.method.clone(),
+            scheme: self.facts.scheme,
+            host: Some(self.facts.host.clone()),
+            target: Arc::clone(&self.target),
+            client_ip: self.facts.client_ip,
+            headers: headers.clone(),
+        }
+    }
 }
 
 /// Reads the head of a request. `host` is the one that was let in, without port.
@@ -52,7 +70,7 @@ pub fn read(parts: &Parts, host: Host, connection: Connection, settings: &Settin
     let target: Arc<str> = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).into();
     let facts = RequestFacts {
         scheme,
-        host: host.clone(),
+        host,
         method: parts.method.clone(),
         path: RequestPath::read(parts.uri.path()),
         client_ip: client.address,
@@ -62,18 +80,10 @@ pub fn read(parts: &Parts, host: Host, connection: Connection, settings: &Settin
         via: Via::Proxy,
         preflight: preflight(parts),
     };
-    let asked = Asked {
-        id,
-        method: parts.method.clone(),
-        scheme,
-        host: Some(host),
-        target,
-        client_ip: client.address,
-        headers: parts.headers.clone(),
-    };
     Read {
         facts,
-        asked,
+        id,
+        target,
         client,
         authority,
     }

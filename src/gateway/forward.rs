@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -24,7 +24,10 @@ use crate::upstream;
 use crate::upstream::{Fault, Patience, RequestBody, SendError, Sending, Upload, Wanted};
 
 use super::body::Body;
-use super::{Ask, Gateway, Made, assertion, authenticate, identity_headers, refused, upgrade};
+use super::{Ask, Gateway, Made, assertion, identity_headers, refused, upgrade};
+
+/// So many fields of ours are usual: room for them is made at once.
+const OURS_AT_MOST: usize = 24;
 
 /// Everything a request is forwarded with.
 pub(super) struct Forward<'a> {
@@ -74,7 +77,7 @@ impl Forward<'_> {
         if !matches!(error, SendError::Request(_)) {
             tracing::warn!(
                 application = %self.application.name,
-                request = %self.ask.read.asked.id,
+                request = %self.ask.read.id,
                 error = error as &dyn std::error::Error,
                 "not answered by the application"
             );
@@ -115,20 +118,16 @@ impl Forward<'_> {
         hasher.finish()
     }
 
-    /// The head as the application gets it: what belongs to the connection taken off, what the client claims taken out, ours put in.
-    pub(super) fn head(&self, parts: &mut Parts) {
-        let headers = &mut parts.headers;
-        let trailers = takes_trailers(headers);
-        identity_headers::remove_hop_by_hop(headers);
-        identity_headers::remove_claims(headers, &self.gateway.protected(self.application));
-        identity_headers::remove_our_cookies(headers);
-        if authenticate::shows_service_credential(headers) {
-            headers.remove(AUTHORIZATION);
-        }
-        // Answered by us when the body was asked for.
-        headers.remove(EXPECT);
-        headers.remove(CONTENT_LENGTH);
-        if trailers {
+    /// The head as the application gets it: what belongs to the connection and what the client claims left out, ours put in.
+    pub(super) fn head(&self) -> Request<()> {
+        let parts = self.ask.parts;
+        let mut head = Request::new(());
+        *head.method_mut() = parts.method.clone();
+        *head.uri_mut() = self.target(&parts.uri);
+        let headers = head.headers_mut();
+        headers.reserve(parts.headers.len() + OURS_AT_MOST);
+        identity_headers::pass_on(&parts.headers, headers, &self.gateway.protected(self.application));
+        if takes_trailers(&parts.headers) {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
         let origin = identity_headers::Origin {
@@ -137,20 +136,17 @@ impl Forward<'_> {
             scheme: self.ask.read.facts.scheme,
             host: &self.ask.read.authority,
         };
-        identity_headers::set_origin(headers, &origin, self.ask.read.asked.id);
+        identity_headers::set_origin(headers, &origin, self.ask.read.id, self.ask.conversation.origin());
         if let Some(told) = &self.made.decision.told {
-            identity_headers::set_identity(headers, told, &self.made.shown, self.assertion());
-        }
-        if !self.application.headers.identity {
-            headers.remove("x-portcullis-decision");
-        }
-        if !self.application.headers.assertion {
-            headers.remove("x-portcullis-jwt-assertion");
+            let rules = &self.application.headers;
+            let decision = rules.identity.then_some(&self.made.shown);
+            let assertion = rules.assertion.then(|| self.assertion().unwrap_or(HeaderValue::from_static("")));
+            identity_headers::set_identity(headers, told, decision, assertion);
         }
         if let Some(host) = self.host() {
             headers.insert(HOST, host);
         }
-        parts.uri = self.target(&parts.uri);
+        head
     }
 
     /// The signed assertion of who asks, where the application is told that.
@@ -158,9 +154,8 @@ impl Forward<'_> {
         let held = self.made.decision.held.as_ref().filter(|_| self.application.headers.assertion)?;
         let now = self.ask.read.facts.now;
         let key = self.app.accounts.signing_key(now)?;
-        let issuer = self.live.settings.public_url.origin();
         let terms = assertion::Terms {
-            issuer: &issuer,
+            issuer: self.live.settings.public_url.origin(),
             ttl: self.live.settings.assertion.ttl,
             key: &key,
             now,
@@ -198,6 +193,9 @@ impl Forward<'_> {
             Some(rest) if self.application.strip_prefix => rest,
             _ => whole,
         };
+        if rest.len() == whole.len() {
+            return uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        }
         let rooted = if rest.starts_with('/') {
             rest.to_owned()
         } else {
@@ -208,9 +206,10 @@ impl Forward<'_> {
 }
 
 /// Forwards a request that may pass.
-pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Failure> {
-    if forward.terms.websocket && upgrade::is_asked_for(&parts) {
-        return upgrade::serve(forward, parts, body).await;
+pub(super) async fn forward(forward: &Forward<'_>, body: Incoming) -> Result<Response<Body>, Failure> {
+    let parts = forward.ask.parts;
+    if forward.terms.websocket && upgrade::is_asked_for(parts) {
+        return upgrade::serve(forward, body).await;
     }
     let most = match forward.terms.max_body {
         BodyLimit::Unlimited => None,
@@ -219,8 +218,7 @@ pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incom
     if most.is_some_and(|most| declared_length(&parts.headers).is_some_and(|length| length > most)) {
         return Err(forward.refuse(RefusalKind::BodyTooLarge).into());
     }
-    let wanted = if is_grpc(&parts) { Wanted::Http2 } else { Wanted::Any };
-    forward.head(&mut parts);
+    let wanted = if is_grpc(parts) { Wanted::Http2 } else { Wanted::Any };
     let limits = &forward.live.settings.limits;
     // A gRPC stream is quiet for as long as there is nothing to say.
     let rate = if wanted == Wanted::Http2 { 0 } else { limits.body_rate };
@@ -234,7 +232,7 @@ pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incom
         lasting: &|| forward.lasting(going.as_ref()),
     };
     let started = Instant::now();
-    let answer = send(forward, parts, body, &how).await?;
+    let answer = send(forward, || forward.head(), body, &how).await?;
     forward.app.metrics.upstream_answered(&forward.application.name, started.elapsed());
     let (mut head, body) = answer.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -250,20 +248,16 @@ pub(super) async fn forward(forward: &Forward<'_>, mut parts: Parts, body: Incom
 
 pub(super) async fn send(
     forward: &Forward<'_>,
-    parts: Parts,
+    head: impl Fn() -> Request<()>,
     body: RequestBody,
     how: &Sending<'_>,
 ) -> Result<Response<upstream::AnswerBody>, Failure> {
-    let mut request = Request::from_parts(parts, body);
-    // What the client's connection was marked with is not for the upstream's.
-    request.extensions_mut().clear();
-    *request.version_mut() = Version::HTTP_11;
     let cluster = forward
         .gateway
         .upstreams
         .cluster(&forward.application.name)
         .ok_or_else(|| forward.failed(&SendError::NoServer))?;
-    upstream::send(&cluster, request, how).await.map_err(|error| match error {
+    upstream::send(&cluster, head, body, how).await.map_err(|error| match error {
         SendError::Cut | SendError::Request(Fault::Cut) => Failure::Cut,
         error => forward.failed(&error).into(),
     })

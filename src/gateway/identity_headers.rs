@@ -1,16 +1,18 @@
 //! Who asks, as the application behind is told it: what a client claims is removed first, then our word is set.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONNECTION, COOKIE, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, header};
 
 use crate::model::id::{DecisionId, RequestId};
-use crate::policy::decision::{Decision, Verdict};
+use crate::policy::decision::Decision;
 use crate::policy::facts::Scheme;
 use crate::policy::headers::Told;
 use crate::policy::protected::ProtectedNames;
 
+use super::authenticate;
 use super::client_ip::Client;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -22,22 +24,22 @@ const DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
 const ASSERTION: HeaderName = HeaderName::from_static("x-portcullis-jwt-assertion");
 
 /// Fields that are about one connection only (RFC 9110 section 7.6.1), and two that browsers and old proxies add to them.
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "keep-alive",
-    "proxy-connection",
-    "http2-settings",
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
 ];
 
-/// Removes what is about one connection only: the fields that `Connection` names, and those that always are.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+/// The fields that `Connection` names: they are about one connection only too.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -54,25 +56,46 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             ]
             .contains(name)
         })
-        .collect();
-    for name in named {
+        .collect()
+}
+
+/// Removes what is about one connection only: the fields that `Connection` names, and those that always are.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers) {
         headers.remove(name);
     }
-    for name in HOP_BY_HOP {
-        headers.remove(*name);
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
     }
 }
 
-/// Removes everything a client sent under a name that is ours to speak under.
-pub fn remove_claims(headers: &mut HeaderMap, protected: &ProtectedNames) {
-    let mut room = String::new();
-    let claimed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| protected.covers(name.as_str(), &mut room))
-        .cloned()
-        .collect();
-    for name in claimed {
-        headers.remove(name);
+/// Copies to `onward` what a client's fields may say to an application: not what is about one connection only, not what a client claims
+/// under a name that is ours to speak under, none of our cookies, no credential of a service, and nothing that is answered or said anew here.
+///
+/// The client's own stay as they are: a request that has to be sent twice is made twice.
+pub fn pass_on(headers: &HeaderMap, onward: &mut HeaderMap, protected: &ProtectedNames) {
+    let named = named_by_connection(headers);
+    let mut room = Vec::new();
+    let mut cookies = false;
+    for (name, value) in headers {
+        if name == COOKIE {
+            cookies = true;
+            continue;
+        }
+        let stays = name == header::EXPECT
+            || name == header::CONTENT_LENGTH
+            || HOP_BY_HOP.contains(name)
+            || named.contains(name)
+            || protected.covers(name.as_str(), &mut room);
+        if !stays {
+            onward.append(name.clone(), value.clone());
+        }
+    }
+    if cookies && let Some(value) = cookies_of_others(headers) {
+        onward.insert(COOKIE, value);
+    }
+    if authenticate::shows_service_credential(headers) {
+        onward.remove(header::AUTHORIZATION);
     }
 }
 
@@ -93,39 +116,30 @@ fn cookie_name(pair: &str) -> &str {
     named.split('=').next().unwrap_or(named).trim()
 }
 
-/// Removes our cookies from a request and puts the others into one field.
-pub fn remove_our_cookies(headers: &mut HeaderMap) {
-    let fields = headers.get_all(COOKIE).iter().count();
-    if fields == 0 {
-        return;
-    }
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let ours = headers
-        .get_all(COOKIE)
-        .iter()
-        .any(|value| text(value).split(';').any(|pair| is_our_cookie(cookie_name(pair))));
-    if fields == 1 && !ours {
-        return;
-    }
+/// The cookies of a request without ours, in one field; none if nothing is left.
+#[must_use]
+pub fn cookies_of_others(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut kept: Vec<u8> = Vec::new();
-    for value in headers.get_all(COOKIE) {
+    let mut as_it_came = None;
+    let mut ours = false;
+    for (number, value) in headers.get_all(COOKIE).iter().enumerate() {
+        as_it_came = (number == 0).then_some(value);
         for pair in value.as_bytes().split(|byte| *byte == b';') {
             let shown = String::from_utf8_lossy(pair);
-            if shown.trim().is_empty() || is_our_cookie(cookie_name(&shown)) {
-                continue;
+            if is_our_cookie(cookie_name(&shown)) {
+                ours = true;
+            } else if !shown.trim().is_empty() {
+                if !kept.is_empty() {
+                    kept.extend_from_slice(b"; ");
+                }
+                kept.extend_from_slice(pair.trim_ascii());
             }
-            if !kept.is_empty() {
-                kept.extend_from_slice(b"; ");
-            }
-            kept.extend_from_slice(pair.trim_ascii());
         }
     }
-    headers.remove(COOKIE);
-    if let Some(value) = Some(kept)
-        .filter(|kept| !kept.is_empty())
-        .and_then(|kept| HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok())
-    {
-        headers.insert(COOKIE, value);
+    match as_it_came {
+        Some(only) if !ours => Some(only.clone()),
+        _ if kept.is_empty() => None,
+        _ => HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok(),
     }
 }
 
@@ -163,26 +177,70 @@ pub struct Origin<'a> {
     pub host: &'a str,
 }
 
-/// Sets the forwarded fields. The client's own were removed before.
-pub fn set_origin(headers: &mut HeaderMap, origin: &Origin<'_>, request: RequestId) {
-    let hops: Vec<String> = origin
-        .client
-        .chain
-        .iter()
-        .copied()
-        .chain(origin.peer)
-        .map(|hop| hop.to_string())
-        .collect();
-    insert(headers, X_FORWARDED_FOR, &hops.join(", "));
+/// The forwarded fields of one connection for one host: the same with nearly every request, so they are kept with the connection.
+#[derive(Debug)]
+pub struct OriginFields {
+    peer: Option<IpAddr>,
+    scheme: Scheme,
+    host: Box<str>,
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `Forwarded`, as far as they can be written.
+    fields: [(HeaderName, Option<HeaderValue>); 3],
+}
+
+impl OriginFields {
+    fn of(origin: &Origin<'_>) -> Self {
+        let hops: Vec<String> = hops(origin).map(|hop| hop.to_string()).collect();
+        let value = |text: &str| HeaderValue::from_str(text).ok();
+        Self {
+            peer: origin.peer,
+            scheme: origin.scheme,
+            host: origin.host.into(),
+            fields: [
+                (X_FORWARDED_FOR, value(&hops.join(", "))),
+                (X_FORWARDED_HOST, value(origin.host)),
+                (FORWARDED, value(&forwarded(origin))),
+            ],
+        }
+    }
+
+    /// Whether they say the same of a request. With hops in front of the peer every request may say something else.
+    fn say(&self, origin: &Origin<'_>) -> bool {
+        origin.client.chain.is_empty() && self.peer == origin.peer && self.scheme == origin.scheme && *self.host == *origin.host
+    }
+}
+
+fn hops(origin: &Origin<'_>) -> impl Iterator<Item = IpAddr> {
+    origin.client.chain.iter().copied().chain(origin.peer)
+}
+
+/// Sets the forwarded fields. The client's own were left out before. `kept` are those of the request before on this connection.
+pub fn set_origin(headers: &mut HeaderMap, origin: &Origin<'_>, request: RequestId, kept: &Mutex<Option<Arc<OriginFields>>>) {
+    let known = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let fields = known.filter(|known| known.say(origin)).unwrap_or_else(|| {
+        let fields = Arc::new(OriginFields::of(origin));
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = origin.client.chain.is_empty().then(|| Arc::clone(&fields));
+        fields
+    });
+    for (name, value) in &fields.fields {
+        if let Some(value) = value {
+            headers.insert(name, value.clone());
+        }
+    }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.scheme.as_str()));
-    insert(headers, X_FORWARDED_HOST, origin.host);
-    insert(headers, FORWARDED, &forwarded(origin));
-    insert(headers, X_REQUEST_ID, &request.to_string());
+    if let Some(id) = request_id(request) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+}
+
+/// The value of `X-Request-Id`.
+#[must_use]
+pub fn request_id(request: RequestId) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(&request.symbols()).ok()
 }
 
 /// RFC 7239 section 4: one element for each hop; host and scheme are of the first.
 fn forwarded(origin: &Origin<'_>) -> String {
-    let mut hops = origin.client.chain.iter().copied().chain(origin.peer);
+    let mut hops = hops(origin);
     let first = hops.next().map_or_else(|| "unknown".to_owned(), node);
     let mut text = format!("for={first};host=\"{}\";proto={}", origin.host, origin.scheme.as_str());
     for hop in hops {
@@ -201,27 +259,34 @@ fn node(address: IpAddr) -> String {
 }
 
 /// Sets who asks. Every name is set, empty where there is nothing to say, so that no front proxy can leave a forged one in place.
-pub fn set_identity(headers: &mut HeaderMap, told: &Told, decision: &HeaderValue, assertion: Option<HeaderValue>) {
+pub fn set_identity(headers: &mut HeaderMap, told: &Told, decision: Option<&HeaderValue>, assertion: Option<HeaderValue>) {
     for (name, value) in told.headers() {
         headers.insert(name, value.clone());
     }
-    headers.insert(DECISION, decision.clone());
-    headers.insert(ASSERTION, assertion.unwrap_or_else(|| HeaderValue::from_static("")));
+    if let Some(decision) = decision {
+        headers.insert(DECISION, decision.clone());
+    }
+    if let Some(assertion) = assertion {
+        headers.insert(ASSERTION, assertion);
+    }
 }
 
 /// The value of `X-Portcullis-Decision`: `d-…;allow;reason=requirement-met;generation=5f0c2a91`.
 #[must_use]
 pub fn decision_value(id: DecisionId, decision: &Decision<'_>, generation: &str) -> HeaderValue {
-    let verdict: Verdict = decision.verdict;
-    HeaderValue::from_str(&format!("{id};{verdict};reason={};generation={generation}", decision.reason.code()))
-        .unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// Sets a value that is visible ASCII by how it was made; one that is not is left out.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
+    let mut text = Vec::with_capacity(96);
+    text.extend_from_slice(&id.symbols());
+    for part in [
+        ";",
+        decision.verdict.word(),
+        ";reason=",
+        decision.reason.code(),
+        ";generation=",
+        generation,
+    ] {
+        text.extend_from_slice(part.as_bytes());
     }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -264,6 +329,82 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_on_leaves_the_client_s_own_as_it_was() {
+        let headers = map(&[
+            ("host", "lab.example"),
+            ("connection", "close, X-Hop, Host, content-length"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("keep-alive", "5"),
+            ("expect", "100-continue"),
+            ("content-length", "3"),
+            ("authorization", "Bearer pcs_secret"),
+            ("accept", "text/html"),
+            ("accept", "*/*"),
+            ("-_-", "folds to nothing"),
+            ("content_length", "7"),
+            ("cookie", "portcullis=secret; a=1"),
+        ]);
+        let before = headers.clone();
+        let mut onward = HeaderMap::new();
+        pass_on(&headers, &mut onward, &ProtectedNames::none());
+        let mut left: Vec<(&str, &str)> = onward
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            [
+                ("accept", "*/*"),
+                ("accept", "text/html"),
+                ("cookie", "a=1"),
+                ("host", "lab.example")
+            ]
+        );
+        assert_eq!(headers, before);
+    }
+
+    #[test]
+    fn forwarded_fields_are_kept_for_one_host_and_scheme_without_hops_in_front() {
+        let direct = Client {
+            address: Some("192.0.2.7".parse().unwrap()),
+            chain: Vec::new(),
+            through_proxy: false,
+        };
+        let through = Client {
+            chain: vec!["198.51.100.1".parse().unwrap()],
+            ..direct
+        };
+        let kept = Mutex::default();
+        for (client, scheme, host, expected) in [
+            (&direct, Scheme::Https, "a.example", "for=192.0.2.7;host=\"a.example\";proto=https"),
+            (&direct, Scheme::Https, "a.example", "for=192.0.2.7;host=\"a.example\";proto=https"),
+            (&direct, Scheme::Https, "b.example", "for=192.0.2.7;host=\"b.example\";proto=https"),
+            (&direct, Scheme::Http, "b.example", "for=192.0.2.7;host=\"b.example\";proto=http"),
+            (
+                &through,
+                Scheme::Http,
+                "b.example",
+                "for=198.51.100.1;host=\"b.example\";proto=http, for=192.0.2.7",
+            ),
+            (&direct, Scheme::Http, "b.example", "for=192.0.2.7;host=\"b.example\";proto=http"),
+        ] {
+            let origin = Origin {
+                client,
+                peer: direct.address,
+                scheme,
+                host,
+            };
+            let mut headers = HeaderMap::new();
+            set_origin(&mut headers, &origin, RequestId::from_number(1), &kept);
+            assert_eq!(all(&headers, "forwarded"), [expected]);
+            assert_eq!(all(&headers, "x-forwarded-host"), [host]);
+        }
+    }
+
+    #[test]
     fn our_cookies_stay_with_us_and_the_others_go_on() {
         for (name, sent, expected) in [
             ("ours alone", vec!["__Host-portcullis=secret"], vec![]),
@@ -283,8 +424,9 @@ mod tests {
             for value in sent {
                 headers.append(COOKIE, HeaderValue::from_str(value).unwrap());
             }
-            remove_our_cookies(&mut headers);
-            assert_eq!(all(&headers, "cookie"), expected, "{name}");
+            let mut onward = HeaderMap::new();
+            pass_on(&headers, &mut onward, &ProtectedNames::none());
+            assert_eq!(all(&onward, "cookie"), expected, "{name}");
         }
     }
 
@@ -316,7 +458,8 @@ mod tests {
             host: "lab.example:8443",
         };
         let mut headers = HeaderMap::new();
-        set_origin(&mut headers, &origin, RequestId::from_number(1));
+        let kept = Mutex::default();
+        set_origin(&mut headers, &origin, RequestId::from_number(1), &kept);
         assert_eq!(all(&headers, "x-forwarded-for"), ["192.0.2.7, 2001:db8::1, 10.0.0.1"]);
         assert_eq!(all(&headers, "x-forwarded-proto"), ["https"]);
         assert_eq!(all(&headers, "x-forwarded-host"), ["lab.example:8443"]);

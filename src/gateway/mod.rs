@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::app::open::{Moment, Ticket, Why};
-use crate::app::refusal::{Asked, Refusal, RefusalKind};
+use crate::app::refusal::{Refusal, RefusalKind};
 use crate::app::{App, Live};
 use crate::model::id::DecisionId;
 use crate::model::name::ApplicationName;
@@ -96,6 +96,8 @@ impl Gateway {
 /// A request for an application, as far as it was read.
 #[derive(Debug)]
 pub struct Ask<'a> {
+    /// Its head, as it came.
+    pub parts: &'a Parts,
     /// What is known of it.
     pub read: &'a Read,
     /// Who sent it.
@@ -125,7 +127,6 @@ pub async fn serve(
     live: &Live,
     gateway: &Arc<Gateway>,
     ask: Ask<'_>,
-    parts: Parts,
     body: Incoming,
 ) -> Result<(Response<Body>, ApplicationName), Box<Refusal>> {
     let fresh = Memo::new();
@@ -153,7 +154,7 @@ pub async fn serve(
         terms,
         ticket: OnceLock::new(),
     };
-    match forward::forward(&forward, parts, body).await {
+    match forward::forward(&forward, body).await {
         Ok(answer) => {
             let ticket = forward.ticket.into_inner();
             Ok((answer.map(|body| body.continuing(ticket)), application.name.clone()))
@@ -211,7 +212,7 @@ fn decide<'p>(
     let generation = live.generation();
     let named = Named {
         decision: id,
-        request: ask.read.asked.id,
+        request: ask.read.id,
         generation: Arc::clone(generation),
         verdict,
         reason,
@@ -226,7 +227,7 @@ fn decide<'p>(
         return Err(refused(ask, RefusalKind::TooMany { retry_after }, decision.application, Some(id)));
     }
     if decision.verdict != Verdict::Allow {
-        let asked = ask.read.asked.clone();
+        let asked = ask.read.asked(&ask.parts.headers);
         let refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
         return Err(Box::new(refusal));
     }
@@ -237,7 +238,7 @@ fn decide<'p>(
 fn refused(ask: &Ask<'_>, kind: RefusalKind, application: Option<&Application>, decision: Option<DecisionId>) -> Box<Refusal> {
     Box::new(Refusal {
         kind,
-        asked: Asked::clone(&ask.read.asked),
+        asked: ask.read.asked(&ask.parts.headers),
         decision,
         application: application.map(|application| crate::app::refusal::ShownApplication {
             name: application.name.clone(),

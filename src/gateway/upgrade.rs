@@ -57,9 +57,10 @@ fn accept_of(key: &HeaderValue) -> String {
 }
 
 /// Opens a WebSocket to the application and passes bytes on.
-pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incoming) -> Result<Response<Body>, Failure> {
+pub(super) async fn serve(forward: &Forward<'_>, body: Incoming) -> Result<Response<Body>, Failure> {
     drop(body);
-    let ours = parts.extensions.remove::<OnUpgrade>();
+    let parts = forward.ask.parts;
+    let ours = parts.extensions.get::<OnUpgrade>().cloned();
     let key = parts.headers.get(SEC_WEBSOCKET_KEY).cloned();
     let (Some(ours), Some(key)) = (ours, key) else {
         let kind = RefusalKind::Malformed {
@@ -67,8 +68,11 @@ pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incomin
         };
         return Err(forward.refuse(kind).into());
     };
-    forward.head(&mut parts);
-    ask_for(&mut parts.headers);
+    let head = || {
+        let mut head = forward.head();
+        ask_for(head.headers_mut());
+        head
+    };
     let how = Sending {
         timeouts: forward.terms.timeouts,
         wanted: Wanted::Http1,
@@ -76,7 +80,7 @@ pub(super) async fn serve(forward: &Forward<'_>, mut parts: Parts, body: Incomin
         upload: None,
         lasting: &|| forward.lasting(None),
     };
-    let mut answer = send(forward, parts, RequestBody::Empty, &how).await?;
+    let mut answer = send(forward, head, RequestBody::Empty, &how).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         clean_answer(answer.headers_mut());
         let (head, body) = answer.into_parts();

@@ -55,56 +55,75 @@ const SPELLED_ONE_WAY: &[(&str, &str)] = &[
 /// Compared folded: lower case, letters and digits only, since CGI-style readers take `X_Portcullis.User` for `X-Portcullis-User`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtectedNames {
-    exact: HashSet<Box<str>>,
-    prefixes: Vec<Box<str>>,
+    exact: HashSet<Box<[u8]>>,
+    prefixes: Vec<Box<[u8]>>,
+    /// Which lengths with which first byte there are among `exact`, near enough: nearly every name is told apart by them.
+    shapes: u128,
+}
+
+/// One bit for the length and the first byte of a folded name.
+fn shape(folded: &[u8]) -> u128 {
+    let first = folded.first().copied().unwrap_or(0);
+    1 << ((folded.len() * 37 + usize::from(first)) % 128)
 }
 
 impl ProtectedNames {
     /// The names an application trusts, and those nobody's client may use.
     #[must_use]
     pub fn of(application: &Application) -> Self {
-        let mut exact: HashSet<Box<str>> = SPOKEN_BY_PROXIES.iter().map(|name| (*name).into()).collect();
-        let mut prefixes: Vec<Box<str>> = SPOKEN_BY_PROXIES_PREFIXES.iter().map(|prefix| (*prefix).into()).collect();
-        exact.extend(names(application).iter().map(|name| fold(name.as_str()).into()));
+        let mut exact: HashSet<Box<[u8]>> = SPOKEN_BY_PROXIES.iter().map(|name| name.as_bytes().into()).collect();
+        let mut prefixes: Vec<Box<[u8]>> = SPOKEN_BY_PROXIES_PREFIXES.iter().map(|prefix| prefix.as_bytes().into()).collect();
+        exact.extend(names(application).iter().map(|name| fold(name.as_str()).into_bytes().into()));
         // Grafana reads the role under a name of its own, whether or not `headers.choose` fills it.
         if application.headers.preset == Preset::Grafana {
-            exact.insert("xwebauthrole".into());
+            exact.insert(b"xwebauthrole".as_slice().into());
         }
         for strip in &application.headers.strip {
             match strip {
                 Strip::Name(name) => {
-                    exact.insert(fold(name).into());
+                    exact.insert(fold(name).into_bytes().into());
                 }
-                Strip::Prefix(prefix) => prefixes.push(fold(prefix).into()),
+                Strip::Prefix(prefix) => prefixes.push(fold(prefix).into_bytes().into()),
             }
         }
         prefixes.sort();
         prefixes.dedup();
-        Self { exact, prefixes }
+        let shapes = exact.iter().fold(0, |shapes, name| shapes | shape(name));
+        Self { exact, prefixes, shapes }
+    }
+
+    /// No name at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self {
+            exact: HashSet::new(),
+            prefixes: Vec::new(),
+            shapes: 0,
+        }
     }
 
     /// Whether a field of that name is removed. `folded` is room to work in, kept between calls.
-    pub fn covers(&self, name: &str, folded: &mut String) -> bool {
+    pub fn covers(&self, name: &str, folded: &mut Vec<u8>) -> bool {
         folded.clear();
-        folded.extend(folded_chars(name));
+        folded.extend(folded_bytes(name));
         // A name that folds to nothing means nothing to us, and perhaps something to somebody.
         folded.is_empty()
-            || self.exact.contains(folded.as_str())
-            || self.prefixes.iter().any(|prefix| folded.starts_with(&**prefix))
-            || SPELLED_ONE_WAY.iter().any(|(fold, spelling)| fold == folded && *spelling != name)
+            || self.shapes & shape(folded) != 0 && self.exact.contains(folded.as_slice())
+            || self.prefixes.iter().any(|prefix| folded.starts_with(prefix))
+            || SPELLED_ONE_WAY
+                .iter()
+                .any(|(fold, spelling)| fold.as_bytes() == folded.as_slice() && *spelling != name)
     }
 }
 
-fn folded_chars(name: &str) -> impl Iterator<Item = char> + '_ {
-    name.bytes()
-        .filter(u8::is_ascii_alphanumeric)
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
+fn folded_bytes(name: &str) -> impl Iterator<Item = u8> + '_ {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
 /// A field name as a CGI-style reader would compare it.
 #[must_use]
 pub fn fold(name: &str) -> String {
-    folded_chars(name).collect()
+    folded_bytes(name).map(char::from).collect()
 }
 
 #[cfg(test)]
@@ -112,16 +131,18 @@ mod tests {
     use super::*;
 
     fn protected() -> ProtectedNames {
+        let exact: HashSet<Box<[u8]>> = ["remoteuser", "forwarded"].map(|name| name.as_bytes().into()).into();
         ProtectedNames {
-            exact: ["remoteuser".into(), "forwarded".into()].into(),
-            prefixes: vec!["xportcullis".into()],
+            shapes: exact.iter().fold(0, |shapes, name| shapes | shape(name)),
+            exact,
+            prefixes: vec![b"xportcullis".as_slice().into()],
         }
     }
 
     #[test]
     fn every_spelling_of_a_protected_name_is_covered() {
         let protected = protected();
-        let mut room = String::new();
+        let mut room = Vec::new();
         for (name, covered) in [
             ("x-portcullis-user", true),
             ("X_Portcullis_User", true),

@@ -24,7 +24,7 @@ use crate::gateway::body::Body;
 use crate::gateway::conversation::{Conversation, Owed};
 use crate::gateway::cookies::OurCookies;
 use crate::gateway::facts::{Connection, Read};
-use crate::gateway::{Ask, Gateway, facts};
+use crate::gateway::{Ask, Gateway, facts, identity_headers};
 use crate::model::id::RequestId;
 use crate::model::name::ApplicationName;
 use crate::policy::facts::{House as Ours, Scheme};
@@ -111,7 +111,7 @@ impl House {
             our_fault()
         });
         let headers = answered.response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        if let Some(id) = identity_headers::request_id(id) {
             headers.insert(X_REQUEST_ID, id);
         }
         // A body that nobody read is in the way of the next request: whoever would send one is told not to (RFC 9112 section 9.6).
@@ -144,16 +144,17 @@ impl House {
         let mut read = facts::read(&parts, canonical.host, connection, &live.settings, id, now);
         let cookies = OurCookies::read(&parts.headers, live.settings.public_url.is_secure());
         if let Some(kind) = at_the_door(&live, &read, &cookies) {
-            return refuse(&live, &plain(kind, &read), now);
+            return refuse(&live, &plain(kind, &read, &parts), now);
         }
         let presented = authenticate(&self.app.accounts, &cookies, &parts.headers, &read.facts.host, now).await;
         if let Some(caller) = presented.as_ref().ok().and_then(|presented| presented.caller.as_ref()) {
             read.facts.rested = caller.stay.rested();
         }
         if read.facts.path.house() == Ours::Inside {
+            let asked = read.asked(&parts.headers);
             let visitor = Visitor {
                 facts: &read.facts,
-                asked: &read.asked,
+                asked: &asked,
                 hop: hop(&read),
                 // Sessions in memory may go on without the store, but not into our own pages.
                 caller: self
@@ -168,9 +169,9 @@ impl House {
             let kind = RefusalKind::Unavailable {
                 retry_after: std::time::Duration::from_secs(1),
             };
-            return refuse(&live, &plain(kind, &read), now);
+            return refuse(&live, &plain(kind, &read, &parts), now);
         };
-        self.forward(&live, connection, conversation, read, presented, since, parts, body)
+        self.forward(&live, connection, conversation, read, presented, since, &parts, body)
             .await
     }
 
@@ -183,19 +184,20 @@ impl House {
         read: Read,
         presented: Presented,
         since: Moment,
-        parts: Parts,
+        parts: &Parts,
         body: Incoming,
     ) -> Answered {
         let rotate = presented.caller.clone().filter(|caller| caller.rotate);
         let stay = presented.caller.as_ref().map(|caller| Arc::clone(&caller.stay));
         let ask = Ask {
+            parts,
             read: &read,
             presented,
             connection,
             conversation,
             since,
         };
-        match gateway::serve(&self.app, live, &self.gateway, ask, parts, body).await {
+        match gateway::serve(&self.app, live, &self.gateway, ask, body).await {
             Ok((response, application)) => {
                 let recheck = || live.policies.application(&application).map(|application| application.recheck);
                 let mut response = response.map(|body| {
@@ -319,10 +321,10 @@ fn of_flaw(flaw: Flaw, id: RequestId, parts: &Parts) -> Refusal {
     }
 }
 
-fn plain(kind: RefusalKind, read: &Read) -> Refusal {
+fn plain(kind: RefusalKind, read: &Read, parts: &Parts) -> Refusal {
     Refusal {
         kind,
-        asked: read.asked.clone(),
+        asked: read.asked(&parts.headers),
         decision: None,
         application: None,
     }

@@ -21,8 +21,6 @@ use super::{Cluster, Server, Wanted};
 
 /// The largest response head that is taken, in bytes.
 pub(super) const MOST_HEAD: usize = 64 * 1024;
-/// The most fields of a response.
-const MOST_FIELDS: usize = 200;
 const WINDOW_OF_STREAM: u32 = 1024 * 1024;
 const WINDOW_OF_CONNECTION: u32 = 4 * 1024 * 1024;
 
@@ -98,7 +96,6 @@ async fn open(cluster: &Cluster, server: &Server, wanted: Wanted) -> Result<Send
     }
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MOST_HEAD)
-        .max_headers(MOST_FIELDS)
         .handshake(TokioIo::new(socket))
         .await?;
     tokio::spawn(async move { drop(connection.with_upgrades().await) });

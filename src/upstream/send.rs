@@ -105,7 +105,7 @@ impl Drop for Resending<'_> {
     }
 }
 
-/// Sends a request, and waits for the head of the answer.
+/// Sends a request, and waits for the head of the answer. `head` makes the request's head, and makes it again should it have to be sent twice.
 ///
 /// It goes to another server where nothing of it was sent. One that was sent is sent once more only if its method is safe (RFC 9110 section
 /// 9.2.1) and it has no body: on a new connection where one that had waited turned out to be closed, and on another server within the
@@ -113,12 +113,18 @@ impl Drop for Resending<'_> {
 ///
 /// # Errors
 /// [`SendError`], after every server was tried that could be.
-pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &Sending<'_>) -> Result<Response<AnswerBody>, SendError> {
+pub async fn send(
+    cluster: &Arc<Cluster>,
+    head: impl Fn() -> Request<()>,
+    body: RequestBody,
+    how: &Sending<'_>,
+) -> Result<Response<AnswerBody>, SendError> {
     let total = how.timeouts.total.map(|total| Instant::now() + total);
-    let safe = is_safe(&request);
+    let first = head().map(|()| body);
+    let safe = is_safe(&first);
     let mut tried: Vec<Arc<Server>> = Vec::new();
     let mut last = SendError::NoServer;
-    let mut request = Some(request);
+    let mut request = Some(first);
     let mut resending = None;
     while let Some(server) = cluster.choose(how.key, &tried) {
         let mut stale = false;
@@ -143,7 +149,7 @@ pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &S
                 },
             };
             let may_repeat = safe && if reused { !stale } else { resending.is_none() };
-            let spare = may_repeat.then(|| copy(&taken));
+            let again = || may_repeat.then(|| head().map(|()| RequestBody::Empty));
             match exchange(&server, sender, taken, how, total).await {
                 Ok(answer) => {
                     cluster.answered(&server, answer.status());
@@ -170,10 +176,10 @@ pub async fn send(cluster: &Arc<Cluster>, request: Request<RequestBody>, how: &S
                         request = Some(*unsent);
                     } else if reused {
                         stale = true;
-                        request = spare;
-                    } else if let Some(spare) = spare {
+                        request = again();
+                    } else if may_repeat {
                         resending = Resending::begin(cluster);
-                        request = resending.as_ref().map(|_| spare);
+                        request = resending.as_ref().and_then(|_| again());
                     }
                     if !reused {
                         cluster.failed(&server, Cause::NoAnswer);
@@ -374,13 +380,4 @@ async fn in_time<T>(answer: impl Future<Output = T>, how: &Sending<'_>, total: O
 /// between would be undone.
 fn is_safe(request: &Request<RequestBody>) -> bool {
     request.body().is_empty() && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }
