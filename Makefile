@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # A toolchain from rustup is found even where the shell has not been told of it.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: demo test fuzz needs-build needs-test check install clean help
+.PHONY: demo test bench fuzz needs-build needs-test check install clean help
 
 export FUZZ_TIME ?= 600
 
@@ -24,6 +24,11 @@ test: needs-test ## run every test: units, laws, the store, behaviours, the brow
 	else \
 	  echo 'portcullis: testing with cargo test'; cargo test --locked --no-fail-fast; \
 	fi
+
+bench: needs-build ## what a request costs beside nginx, haproxy, caddy and others; QUICK=1 is short, INSTALL=1 installs them first
+	@echo 'portcullis: building with optimisation'
+	@cargo build --release --quiet --locked
+	@bench/run.py --write bench/RESULTS.md $(if $(INSTALL),--install) $(if $(QUICK),--quick) $(ARGS)
 
 fuzz: ## give strange input to every reader for FUZZ_TIME seconds each (600), with libFuzzer
 	@scripts/fuzz $(FUZZ_TARGETS)
