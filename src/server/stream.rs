@@ -27,7 +27,7 @@ const MOST_DRAINED: usize = 64 * 1024;
 /// A connection on which nothing was under way for so long is held without the library until it is spoken on again.
 ///
 /// Shorter, and clients that ask now and then would pay for the change each time; longer, and a burst would leave its memory behind for longer.
-pub(super) const REST_AFTER: Duration = Duration::from_millis(500);
+pub(super) const REST_AFTER: Duration = Duration::from_millis(200);
 
 /// What is read at once of a connection at rest, in bytes: nearly every head.
 const FIRST_READ: usize = 2048;
