@@ -1,29 +1,57 @@
-//! Where a chunked body ends: counting only, the HTTP library judges the grammar.
+//! Where a chunked body ends, and whether it keeps to the grammar to the letter: the HTTP library lets lines end with a bare line feed, and
+//! takes what it likes in extensions. A reader behind us may find other edges in such a body than we do.
+
+/// The longest line of a chunk's size with its extensions, in bytes. Extensions mean nothing to anybody.
+const LONGEST_LINE: u16 = 1024;
+
+/// The most that trailers may be in all, in bytes. They go no further.
+const MOST_TRAILERS: u16 = 16 * 1024;
 
 /// How far into a chunked body we are (RFC 9112 section 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunks {
-    /// In a chunk's size, so far.
+enum Place {
+    /// Before a chunk's size.
+    Start,
+    /// In it, so far.
     Size(u64),
     /// Behind the size, up to the end of its line.
     Extension(u64),
+    /// In the end of that line.
+    SizeEnd(u64),
     /// So many bytes of data are left.
     Data(u64),
-    /// The line end behind the data.
+    /// Before the line end behind the data.
     DataEnd,
+    /// In it.
+    DataEndFeed,
     /// At the start of a trailer line.
     TrailerStart,
-    /// Within a trailer line.
+    /// In a trailer's name.
+    TrailerName,
+    /// In its value.
     Trailer,
+    /// In the end of its line.
+    TrailerEnd,
     /// In the line end of the empty line.
     LastLine,
-    /// The grammar is broken; the library refuses it, and nothing behind it is looked at.
+    /// The grammar is broken, and nothing behind that has a meaning.
     Broken,
+}
+
+/// A chunked body as far as it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chunks {
+    place: Place,
+    /// Bytes of this line, or of all trailers.
+    length: u16,
 }
 
 impl Default for Chunks {
     fn default() -> Self {
-        Self::Size(0)
+        Self {
+            place: Place::Start,
+            length: 0,
+        }
     }
 }
 
@@ -32,46 +60,72 @@ impl Chunks {
     pub(super) fn advance(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut at = 0;
         while let Some(byte) = bytes.get(at).copied() {
-            if let Self::Data(left) = self {
+            if let Place::Data(left) = &mut self.place {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
                 *left -= taken as u64;
                 at += taken;
                 if *left == 0 {
-                    *self = Self::DataEnd;
+                    self.place = Place::DataEnd;
                 }
                 continue;
             }
+            if self.is_broken() {
+                break;
+            }
             at += 1;
-            if *self == Self::LastLine && byte == b'\n' {
+            if self.place == Place::LastLine && byte == b'\n' {
                 return (at, true);
             }
-            *self = self.step(byte);
+            self.step(byte);
         }
         (bytes.len(), false)
     }
 
-    fn step(self, byte: u8) -> Self {
-        match (self, byte) {
-            (Self::Size(size), b'0'..=b'9') => Self::sized(size, byte - b'0'),
-            (Self::Size(size), b'a'..=b'f') => Self::sized(size, byte - b'a' + 10),
-            (Self::Size(size), b'A'..=b'F') => Self::sized(size, byte - b'A' + 10),
-            (Self::Size(0) | Self::Extension(0), b'\n') => Self::TrailerStart,
-            (Self::Size(size) | Self::Extension(size), b'\n') => Self::Data(size),
-            (Self::Size(size) | Self::Extension(size), _) => Self::Extension(size),
-            (Self::DataEnd, b'\r') => Self::DataEnd,
-            (Self::DataEnd, b'\n') => Self::Size(0),
-            (Self::TrailerStart, b'\r') => Self::LastLine,
-            (Self::Trailer, b'\n') => Self::TrailerStart,
-            (Self::TrailerStart | Self::Trailer, _) => Self::Trailer,
-            (Self::Data(left), _) => Self::Data(left),
-            (Self::DataEnd | Self::LastLine | Self::Broken, _) => Self::Broken,
-        }
+    /// Whether the grammar is broken.
+    pub(super) fn is_broken(&self) -> bool {
+        self.place == Place::Broken
     }
 
-    fn sized(size: u64, digit: u8) -> Self {
-        size.checked_mul(16)
-            .and_then(|size| size.checked_add(u64::from(digit)))
-            .map_or(Self::Broken, Self::Size)
+    fn step(&mut self, byte: u8) {
+        self.length = self.length.saturating_add(1);
+        let most = match self.place {
+            Place::TrailerStart | Place::TrailerName | Place::Trailer | Place::TrailerEnd | Place::LastLine => MOST_TRAILERS,
+            _ => LONGEST_LINE,
+        };
+        self.place = match (self.place, byte) {
+            _ if self.length > most => Place::Broken,
+            (Place::Start, _) if byte.is_ascii_hexdigit() => sized(0, byte),
+            (Place::Size(size), _) if byte.is_ascii_hexdigit() => sized(size, byte),
+            (Place::Size(size) | Place::Extension(size), b'\r') => Place::SizeEnd(size),
+            (Place::Size(size), b';') => Place::Extension(size),
+            (Place::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => Place::Extension(size),
+            (Place::SizeEnd(size), b'\n') => {
+                self.length = 0;
+                if size == 0 { Place::TrailerStart } else { Place::Data(size) }
+            }
+            (Place::DataEnd, b'\r') => Place::DataEndFeed,
+            (Place::DataEndFeed, b'\n') => {
+                self.length = 0;
+                Place::Start
+            }
+            (Place::TrailerStart, b'\r') => Place::LastLine,
+            (Place::TrailerStart | Place::TrailerName, b'!'..=b'9' | b';'..=b'~') => Place::TrailerName,
+            (Place::TrailerName, b':') => Place::Trailer,
+            (Place::Trailer, b'\t' | b' '..=b'~' | 0x80..) => Place::Trailer,
+            (Place::Trailer, b'\r') => Place::TrailerEnd,
+            (Place::TrailerEnd, b'\n') => Place::TrailerStart,
+            _ => Place::Broken,
+        };
+    }
+}
+
+/// One more digit. No body is as large as 60 bits can say, but readers' arithmetic has wrapped there.
+fn sized(size: u64, digit: u8) -> Place {
+    let digit = char::from(digit).to_digit(16).map_or(0, u64::from);
+    if size >> 56 == 0 {
+        Place::Size(size << 4 | digit)
+    } else {
+        Place::Broken
     }
 }
 
@@ -97,6 +151,44 @@ mod tests {
             let mut pieces = Chunks::default();
             let cut = text.bytes().position(|byte| pieces.advance(&[byte]).1).map(|at| at + 1);
             assert_eq!(cut, end, "{name} in pieces");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_grammar_is_let_through() {
+        let long = "a".repeat(2000);
+        for (name, text, broken) in [
+            ("good", "3;a=\"b\"\r\nabc\r\n0\r\nX-Sum: \u{e9} 1\r\n\r\n".to_owned(), false),
+            ("no size", "\r\n".to_owned(), true),
+            ("a sign", "+3\r\n".to_owned(), true),
+            ("a blank in front", " 3\r\n".to_owned(), true),
+            ("a blank behind", "3 \r\n".to_owned(), true),
+            ("a prefix", "0x3\r\n".to_owned(), true),
+            ("an extension alone", ";a\r\n".to_owned(), true),
+            ("a bare line feed", "3\nabc".to_owned(), true),
+            ("a bare carriage return", "3\rabc".to_owned(), true),
+            ("a line feed in an extension", "3;a\nb\r\n".to_owned(), true),
+            ("a NUL in an extension", "3;a\0b\r\n".to_owned(), true),
+            ("a long extension", format!("3;{long}\r\n"), true),
+            ("many zeros", format!("{}3\r\n", "0".repeat(2000)), true),
+            ("a large size", "fffffffffffffff\r\n".to_owned(), false),
+            ("too large a size", "1000000000000000\r\n".to_owned(), true),
+            ("data too long", "3\r\nabcd".to_owned(), true),
+            ("a bare line feed behind data", "3\r\nabc\n".to_owned(), true),
+            ("other bytes behind data", "3\r\nabcXX".to_owned(), true),
+            ("a bare line feed at the end", "0\r\n\n".to_owned(), true),
+            ("a bare line feed behind a trailer", "0\r\nX: y\n".to_owned(), true),
+            ("a trailer without colon", "0\r\nX\r\n".to_owned(), true),
+            ("a trailer without name", "0\r\n: x\r\n".to_owned(), true),
+            ("a folded trailer", "0\r\nX: y\r\n z\r\n".to_owned(), true),
+            ("long trailers", format!("0\r\n{}", "X: y\r\n".repeat(4000)), true),
+        ] {
+            let mut whole = Chunks::default();
+            whole.advance(text.as_bytes());
+            assert_eq!(whole.is_broken(), broken, "{name}");
+            let mut pieces = Chunks::default();
+            let _ = text.bytes().any(|byte| pieces.advance(&[byte]).1);
+            assert_eq!(pieces.is_broken(), broken, "{name} in pieces");
         }
     }
 }

@@ -221,6 +221,11 @@ impl<S> Stream<S> {
         taken
     }
 
+    /// Whether a chunked body has left the grammar: the library might find another end of it than we do, so it sees none of that.
+    fn is_broken(&self) -> bool {
+        matches!(&self.state, State::Chunks(chunks) if chunks.is_broken())
+    }
+
     /// The moment by which something must arrive; `None` while it is our turn.
     fn deadline(&self) -> Option<Instant> {
         match self.state {
@@ -361,6 +366,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                     let bytes = std::mem::take(&mut this.buffer);
                     let taken = this.advance(most, |chunks| chunks.advance(bytes.get(..most).unwrap_or_default()));
                     this.buffer = bytes;
+                    if this.is_broken() {
+                        return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                    }
                     this.hand_over(out, taken);
                     return Poll::Ready(Ok(()));
                 }
@@ -372,6 +380,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                             let count = new.len();
                             let mut beyond = Vec::new();
                             let taken = this.advance(count, |chunks| chunks.advance(new));
+                            if this.is_broken() {
+                                out.set_filled(before);
+                                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                            }
                             if taken < count {
                                 beyond.extend_from_slice(new.get(taken..).unwrap_or_default());
                             }
