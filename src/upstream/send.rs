@@ -171,6 +171,10 @@ pub async fn send(
                     if let Some(fault) = how.upload.as_ref().and_then(|upload| upload.fault()) {
                         return Err(SendError::Request(fault));
                     }
+                    // An answer that cannot be read is an answer: the server has had the request.
+                    let unread = error.is_parse();
+                    let may_repeat = may_repeat && !unread;
+                    let again = || again().filter(|_| !unread);
                     last = SendError::NoAnswer(error);
                     if let Some(unsent) = unsent {
                         request = Some(*unsent);
