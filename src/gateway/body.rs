@@ -14,6 +14,7 @@ use crate::app::open::{End, Kind as OpenKind, Open, Question, Ticket};
 use crate::upstream::{AnswerBody, AnswerFault, Upload};
 
 use super::conversation::Owed;
+use super::identity_headers::clean_trailers;
 
 /// So much of an answer is taken from the upstream before it is registered as one that lasts: what the HTTP library would buffer.
 const SHORT: u64 = 64 * 1024;
@@ -280,7 +281,7 @@ impl HttpBody for Body {
             Kind::Empty => return Poll::Ready(None),
             Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Kind::Passing(passing) => {
-                let next = passing.poll(cx);
+                let next = passing.poll(cx).map_ok(cleaned);
                 if !matches!(next, Poll::Ready(Some(Err(BodyFault::Refused)))) {
                     return next;
                 }
@@ -317,6 +318,17 @@ impl HttpBody for Body {
                 hint
             }
         }
+    }
+}
+
+/// An upstream's trailers with what may not be there taken out.
+fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            clean_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }
 

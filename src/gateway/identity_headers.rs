@@ -164,6 +164,14 @@ pub fn keep_our_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes from an application's trailers what must not come so late: fields that frame, and cookies, which some clients take even there
+/// (RFC 9110 section 6.5.1).
+pub(super) fn clean_trailers(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(SET_COOKIE);
+}
+
 /// Where a request came from, as the application behind is told it.
 #[derive(Debug)]
 pub struct Origin<'a> {
@@ -442,6 +450,18 @@ mod tests {
         ]);
         keep_our_cookies(&mut headers);
         assert_eq!(all(&headers, "set-cookie"), ["a=1; Path=/", "b=portcullis"]);
+    }
+
+    #[test]
+    fn trailers_frame_nothing_and_set_nothing() {
+        let mut headers = map(&[
+            ("grpc-status", "0"),
+            ("set-cookie", "a=1"),
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+        ]);
+        clean_trailers(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status"]);
     }
 
     #[test]
