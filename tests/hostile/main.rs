@@ -10,6 +10,8 @@
 )]
 #![expect(dead_code, reason = "the support stands before the rows that use all of it")]
 
+mod behind;
+mod bodies;
 mod framing;
 mod h2_claims;
 mod h2_client;
@@ -18,5 +20,7 @@ mod h2_frames;
 mod h2_heads;
 mod h2_slow;
 mod heads;
+mod identity;
+mod paths;
 mod rows;
 mod support;

@@ -8,6 +8,10 @@ pub(crate) fn cases() -> Vec<Case> {
     let lists = [
         crate::framing::cases,
         crate::heads::cases,
+        crate::bodies::cases,
+        crate::behind::cases,
+        crate::identity::cases,
+        crate::paths::cases,
         crate::h2_heads::cases,
         crate::h2_frames::cases,
         crate::h2_claims::cases,
@@ -28,6 +32,11 @@ fn row_02_odd_lengths() {
 }
 
 #[test]
+fn row_03_bad_chunks() {
+    run_rows(&[3]);
+}
+
+#[test]
 fn row_04_lines_and_bytes_of_a_head() {
     run_rows(&[4]);
 }
@@ -38,8 +47,8 @@ fn row_05_hosts() {
 }
 
 #[test]
-fn row_15_big_heads() {
-    run_rows(&[15]);
+fn row_06_bodies_left_over() {
+    run_rows(&[6]);
 }
 
 #[test]
@@ -68,13 +77,23 @@ fn row_11_forwarded_fields() {
 }
 
 #[test]
+fn row_12_client_addresses() {
+    run_rows(&[12]);
+}
+
+#[test]
 fn row_13_readings_of_paths() {
     run_rows(&[13]);
 }
 
 #[test]
-fn row_14_slow_and_silent_clients() {
+fn row_14_slow_clients_and_crowds() {
     run_rows(&[14]);
+}
+
+#[test]
+fn row_15_big_heads() {
+    run_rows(&[15]);
 }
 
 #[test]
@@ -83,6 +102,16 @@ fn row_16_floods_of_http2() {
 }
 
 #[test]
-fn row_17_cookies_of_ours() {
+fn row_17_cookies_changed_planted_and_doubled() {
     run_rows(&[17]);
+}
+
+#[test]
+fn row_30_our_cookies_and_applications() {
+    run_rows(&[30]);
+}
+
+#[test]
+fn row_33_matching_sees_the_path_alone() {
+    run_rows(&[33]);
 }

@@ -60,15 +60,12 @@ async fn send(server: &Server, asking: &Asking) -> Option<Reply> {
     let (head, body) = answer.into_parts();
     let mut reply = Reply {
         status: head.status.as_u16(),
-        fields: head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect(),
+        fields: pairs(&head.headers),
         ..Reply::default()
     };
     match body.collect().await {
         Ok(body) => {
+            reply.trailers = body.trailers().map(pairs).unwrap_or_default();
             reply.body = body.to_bytes().to_vec();
             reply.whole = true;
         }
@@ -77,4 +74,11 @@ async fn send(server: &Server, asking: &Asking) -> Option<Reply> {
     drop(sender);
     let _ = tokio::time::timeout(Duration::from_millis(200), driving).await;
     Some(reply)
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
 }

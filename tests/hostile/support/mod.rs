@@ -29,7 +29,7 @@ pub(crate) mod reply;
 pub(crate) mod server;
 pub(crate) mod wire;
 
-pub(crate) use case::Case;
+pub(crate) use case::{Case, Verdict};
 pub(crate) use reply::Reply;
 pub(crate) use wire::{Asking, Line, Protocol};
 

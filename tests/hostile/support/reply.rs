@@ -7,6 +7,8 @@ pub(crate) struct Reply {
     /// Names in lower case, in the order they came.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Behind the body; of HTTP/2 only.
+    pub(crate) trailers: Vec<(String, String)>,
     /// It ended as its framing says; `false` where it was cut off.
     pub(crate) whole: bool,
 }
@@ -61,6 +63,7 @@ pub(crate) fn read(bytes: &[u8], of_head: bool) -> Option<(Reply, usize)> {
             status,
             fields,
             body: Vec::new(),
+            trailers: Vec::new(),
             whole: true,
         };
         let body = &rest[end..];

@@ -114,6 +114,14 @@ impl Line {
         }
     }
 
+    /// Reads until nothing has come for a while, which is longer than any answer here takes.
+    pub(crate) fn until_quiet(&mut self) {
+        while self
+            .hear(Duration::from_millis(if self.got.is_empty() { 5000 } else { 150 }))
+            .is_some_and(|count| count > 0)
+        {}
+    }
+
     /// Reads one whole answer; what came of it where the connection ends first, nothing where no head came.
     pub(crate) fn answer(&mut self) -> Option<Reply> {
         self.answer_to("GET")
