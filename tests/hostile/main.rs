@@ -8,11 +8,12 @@
     clippy::indexing_slicing,
     reason = "tests may stop on the spot"
 )]
-#![expect(dead_code, reason = "the support stands before the rows that use all of it")]
 
 mod behind;
 mod bodies;
+mod forms;
 mod framing;
+mod guessing;
 mod h2_claims;
 mod h2_client;
 mod h2_floods;
@@ -21,6 +22,9 @@ mod h2_heads;
 mod h2_slow;
 mod heads;
 mod identity;
+mod pages;
 mod paths;
 mod rows;
+mod sessions;
+mod slow;
 mod support;

@@ -1,7 +1,15 @@
 //! Which rows there are, which tests run them, and how many cases stand in each.
 
+use std::collections::BTreeSet;
+
 use crate::support::Case;
 use crate::support::case::run_rows;
+
+/// Rows about what is not built: their cases join with it. So do those of row 19 about answers of SAML.
+const PENDING: [(u8, &str); 3] = [(21, "mail"), (22, "mail"), (28, "SAML")];
+
+/// How many rows the table has.
+const ROWS: u8 = 33;
 
 /// Every case of the suite.
 pub(crate) fn cases() -> Vec<Case> {
@@ -12,6 +20,11 @@ pub(crate) fn cases() -> Vec<Case> {
         crate::behind::cases,
         crate::identity::cases,
         crate::paths::cases,
+        crate::sessions::cases,
+        crate::forms::cases,
+        crate::guessing::cases,
+        crate::pages::cases,
+        crate::slow::cases,
         crate::h2_heads::cases,
         crate::h2_frames::cases,
         crate::h2_claims::cases,
@@ -107,11 +120,93 @@ fn row_17_cookies_changed_planted_and_doubled() {
 }
 
 #[test]
+fn row_18_rights_that_end() {
+    run_rows(&[18]);
+}
+
+#[test]
+fn row_19_forms_of_others() {
+    run_rows(&[19]);
+}
+
+#[test]
+fn row_20_addresses_to_go_on_to() {
+    run_rows(&[20]);
+}
+
+#[test]
+fn row_23_guessing() {
+    run_rows(&[23]);
+}
+
+#[test]
+fn row_24_finding_out_who_there_is() {
+    run_rows(&[24]);
+}
+
+#[test]
+fn row_25_floods_of_passwords() {
+    run_rows(&[25]);
+}
+
+#[test]
+fn row_26_what_is_written_into_pages_and_logs() {
+    run_rows(&[26]);
+}
+
+#[test]
+fn row_27_what_our_answers_forbid() {
+    run_rows(&[27]);
+}
+
+#[test]
+fn row_29_secrets_that_are_nearly_right() {
+    run_rows(&[29]);
+}
+
+#[test]
 fn row_30_our_cookies_and_applications() {
     run_rows(&[30]);
 }
 
 #[test]
+fn row_31_good_once() {
+    run_rows(&[31]);
+}
+
+#[test]
+fn row_32_not_for_the_public() {
+    run_rows(&[32]);
+}
+
+#[test]
 fn row_33_matching_sees_the_path_alone() {
     run_rows(&[33]);
+}
+
+#[test]
+fn no_row_is_without_cases_and_no_case_without_a_run() {
+    let cases = cases();
+    let pending: BTreeSet<u8> = PENDING.iter().map(|(row, _)| *row).collect();
+    let tried: BTreeSet<u8> = cases.iter().map(|case| case.row).collect();
+    let all: BTreeSet<u8> = (1..=ROWS).collect();
+    assert_eq!(&tried | &pending, all);
+    assert!(tried.is_disjoint(&pending));
+    let mut names: BTreeSet<(u8, &str)> = BTreeSet::new();
+    let twice: Vec<_> = cases
+        .iter()
+        .filter(|case| !names.insert((case.row, &case.name)))
+        .map(|case| &case.name)
+        .collect();
+    assert!(twice.is_empty(), "cases have one name: {twice:?}");
+    assert!(cases.iter().all(|case| !case.over.is_empty()));
+    assert!(cases.len() >= 300, "{} cases", cases.len());
+    // Each row that is tried has a test that runs all of it.
+    let tests = include_str!("rows.rs");
+    for row in tried {
+        assert!(tests.contains(&format!("fn row_{row:02}_")), "no test runs row {row}");
+        assert!(tests.contains(&format!("run_rows(&[{row}])")), "no test runs row {row}");
+    }
+    let runs: usize = cases.iter().map(|case| case.over.len()).sum();
+    println!("{} cases, {runs} runs", cases.len());
 }

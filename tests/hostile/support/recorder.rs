@@ -27,8 +27,6 @@ pub(crate) enum Answer {
 struct Kept {
     /// What came on each connection since it was last asked.
     connections: Vec<Vec<u8>>,
-    /// How many connections were ever made.
-    made: usize,
     answers: VecDeque<Answer>,
     changed: Option<Instant>,
 }
@@ -57,7 +55,6 @@ impl Recorder {
                 let this = this.clone();
                 let number = {
                     let mut kept = this.kept();
-                    kept.made += 1;
                     kept.connections.push(Vec::new());
                     kept.connections.len() - 1
                 };
@@ -83,11 +80,6 @@ impl Recorder {
         for connection in &mut kept.connections {
             connection.clear();
         }
-    }
-
-    /// How many connections were ever made.
-    pub(crate) fn made(&self) -> usize {
-        self.kept().made
     }
 
     /// Waits until nothing has come for a moment, and gives what came on each connection on which something did.

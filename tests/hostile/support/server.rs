@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -52,44 +52,26 @@ impl Server {
         );
         fs::write(folder.path().join("config/portcullis.toml"), text).unwrap();
         fs::write(folder.path().join("policies/main.toml"), policy).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let mut child = command(&folder.path().join("config/portcullis.toml"), &["serve"])
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let (say, heard) = sync_channel(16);
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = say.try_send(line);
-            }
-        });
-        let mut said = Vec::new();
-        while said.last().is_none_or(|line| line != "ready") {
-            match heard.recv_timeout(START) {
-                Ok(line) => said.push(line),
-                Err(_) => {
-                    let _ = child.kill();
-                    let log = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-                    panic!("the server does not start: {said:?}\n{log}");
-                }
-            }
-        }
-        let address = |name: &str| {
-            let wanted = format!("listening {name} ");
-            let line = said.iter().find_map(|line| line.strip_prefix(&wanted));
-            line.unwrap_or_else(|| panic!("no {name} in {said:?}")).parse().unwrap()
-        };
+        let (child, said) = launch(folder.path());
         Self {
-            http: address("http"),
-            https: address("https"),
-            management: address("management"),
+            http: address(&said, "http"),
+            https: address(&said, "https"),
+            management: address(&said, "management"),
             certificate: made.cert.der().clone(),
             folder,
             child,
             said,
         }
+    }
+
+    /// Ends it as a crash would, and starts it again on the same folder, at other addresses.
+    pub(crate) fn kill_and_start(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        (self.child, self.said) = launch(self.folder.path());
+        self.http = address(&self.said, "http");
+        self.https = address(&self.said, "https");
+        self.management = address(&self.said, "management");
     }
 
     /// Runs a command of the program beside the server, with something on its standard input.
@@ -115,15 +97,51 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// What a file of its folder says now: `log`, `data/decisions.jsonl`.
-    pub(crate) fn file(&self, name: &str) -> String {
-        String::from_utf8_lossy(&fs::read(self.folder.path().join(name)).unwrap_or_default()).into_owned()
-    }
-
     /// The process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
+
+    /// What a file of its folder says now: `log`, `data/decisions.jsonl`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join(name)).unwrap_or_default()).into_owned()
+    }
+}
+
+/// Starts the program and waits until it is ready; the process and what it printed.
+fn launch(folder: &Path) -> (Child, Vec<String>) {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let mut child = command(&folder.join("config/portcullis.toml"), &["serve"])
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let (say, heard) = sync_channel(16);
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _ = say.try_send(line);
+        }
+    });
+    let mut said: Vec<String> = Vec::new();
+    while said.last().is_none_or(|line| line != "ready") {
+        match heard.recv_timeout(START) {
+            Ok(line) => said.push(line),
+            Err(_) => {
+                let _ = child.kill();
+                let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+                panic!("the server does not start: {said:?}\n{log}");
+            }
+        }
+    }
+    (child, said)
+}
+
+/// The address of a listener, as printed.
+fn address(said: &[String], name: &str) -> SocketAddr {
+    let wanted = format!("listening {name} ");
+    let line = said.iter().find_map(|line| line.strip_prefix(&wanted));
+    line.unwrap_or_else(|| panic!("no {name} in {said:?}")).parse().unwrap()
 }
 
 impl Drop for Server {
@@ -133,13 +151,18 @@ impl Drop for Server {
     }
 }
 
-fn command(config: &std::path::Path, arguments: &[&str]) -> Command {
+fn command(config: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command
         .args(arguments)
         .arg("--config")
         .arg(config)
         .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        // The second is for `scripts/without-defences`, whose patched copies of the program read it.
+        .envs(
+            ["PATH", "HOSTILE_WITHOUT"]
+                .into_iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        );
     command
 }

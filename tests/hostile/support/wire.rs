@@ -10,8 +10,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::reply::{Reply, read};
 
-/// How long anything is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything is waited for; a machine that has much to do needs some of it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a request is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,7 @@ impl Line {
         }
     }
 
-    /// Connects with TLS, asking for `alpn`.
-    pub(crate) fn tls(to: SocketAddr, believed: &CertificateDer<'static>, name: &str, alpn: &[u8]) -> Self {
-        Self::tls_from(to, None, believed, name, alpn)
-    }
-
-    /// The same, from one of the loopback network's addresses.
+    /// Connects with TLS, asking for `alpn`, perhaps from one of the loopback network's addresses.
     pub(crate) fn tls_from(to: SocketAddr, from: Option<IpAddr>, believed: &CertificateDer<'static>, name: &str, alpn: &[u8]) -> Self {
         let tcp = connect(to, from);
         let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -78,11 +73,6 @@ impl Line {
     /// Sends; `false` where the other end no longer takes it.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         self.socket.write_all(bytes).and_then(|()| self.socket.flush()).is_ok()
-    }
-
-    /// Says that nothing more will be sent (in clear only: over TLS it would need a goodbye).
-    pub(crate) fn finish(&self) {
-        let _ = self.tcp.shutdown(std::net::Shutdown::Write);
     }
 
     /// Reads once; how many bytes came, 0 at the end; nothing where none came within the time.
