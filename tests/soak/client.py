@@ -7,7 +7,8 @@ import urllib.parse
 
 from behind import read_chunks, read_head
 
-PATIENCE = 30
+# On a busy machine an answer may take its time; it is lost if it never comes.
+PATIENCE = 120
 
 
 class Lost(Exception):

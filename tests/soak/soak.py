@@ -56,6 +56,9 @@ class Soak:
         self.warm = min(600, said.length / 6)
         self.samples, self.lines = [], []
 
+    def is_short(self):
+        return self.said.length < 600
+
     def age(self):
         return time.monotonic() - self.began
 
@@ -85,7 +88,7 @@ class Soak:
             cost = self.gateway.cost()
             if cost:
                 self.samples.append((self.age(), *cost))
-            await asyncio.sleep(1 if self.said.length < 600 else 5)
+            await asyncio.sleep(1 if self.is_short() else 5)
 
     async def report(self):
         while True:
@@ -123,7 +126,7 @@ class Soak:
         self.gateway = Gateway(folder, servers)
         self.gateway.prepare()
         await self.gateway.start()
-        self.traffic = Traffic(self.gateway, servers, random.Random(self.said.seed))
+        self.traffic = Traffic(self.gateway, servers, random.Random(self.said.seed), 0 if self.is_short() else 12_000)
         await self.traffic.people()
         self.began = time.monotonic()
         async with asyncio.TaskGroup() as group:
@@ -151,7 +154,7 @@ class Soak:
         if grown:
             first, last, share = grown
             print(f"memory after the warm-up {first / 1024:.1f} MiB, at the end {last / 1024:.1f} MiB: {share:+.1%}")
-            slack = SLACK_KIB if self.said.length < 600 else 0
+            slack = SLACK_KIB if self.is_short() else 0
             if last > max(first * 1.05, first + slack):
                 faults.append(f"memory grew by {share:.1%}")
         for fault in [*self.traffic.faults[:20], *faults]:

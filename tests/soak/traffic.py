@@ -21,8 +21,9 @@ AFTERMATH = 1.5
 
 
 class Traffic:
-    def __init__(self, gateway, servers, random):
-        self.gateway, self.servers, self.random = gateway, servers, random
+    def __init__(self, gateway, servers, random, fill):
+        """`fill` requests come as fast as they are answered."""
+        self.gateway, self.servers, self.random, self.fill = gateway, servers, random, fill
         self.counts = collections.Counter()
         self.kinds = collections.Counter()
         self.faults, self.latencies = [], []
@@ -178,12 +179,14 @@ class Traffic:
 
     async def worker(self, rate, warm):
         """Sends requests at a rate, on a connection that is made anew from time to time. While the server is warmed up they are three times as
-        many: what it will ever hold, it holds then."""
+        many, and in a long run as many as it takes to fill what it remembers: what it will ever hold, it holds then."""
         kinds, weights = zip(*self.KINDS)
         connection = Connection(self.gateway.ports["http"])
         warm += time.monotonic()
         while not self.ending:
-            due = time.monotonic() + self.random.expovariate(rate if time.monotonic() > warm else 3 * rate)
+            now = time.monotonic()
+            pace = rate if now > warm else 3 * rate
+            due = now + (0 if now < warm and self.counts["requests"] < self.fill else self.random.expovariate(pace))
             if self.random.random() < 0.1:
                 connection.close()
             (kind,) = self.random.choices(kinds, weights)
@@ -272,7 +275,7 @@ class Traffic:
         for at, (size, seed) in enumerate(wanted):
             arguments += [f"https://{PAIR}:{port}/bytes/{size}/{seed}", "-o", str(out / str(at))]
         running = await asyncio.create_subprocess_exec(
-            "curl", "-sk", "--no-progress-meter", "--http2", "--max-time", "30", "--resolve", f"{PAIR}:{port}:127.0.0.1", "-b", self.cookies[name, PAIR],
+            "curl", "-sk", "--no-progress-meter", "--http2", "--max-time", "120", "--resolve", f"{PAIR}:{port}:127.0.0.1", "-b", self.cookies[name, PAIR],
             "-w", "%{http_version} %{http_code}\n", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )
         told, _ = await running.communicate()
@@ -295,7 +298,7 @@ class Traffic:
     async def guarded(self, kind, name):
         self.counts["streams"] += 1
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(300):
                 await kind(name)
         except (Lost, OSError, asyncio.IncompleteReadError, TimeoutError, StopIteration) as error:
             self.fault("lost", f"{kind.__name__}: {type(error).__name__} {error}")
@@ -322,4 +325,4 @@ class Traffic:
         """Lets what is under way come to its end."""
         self.ending = True
         if self.streams:
-            await asyncio.wait(self.streams, timeout=30)
+            await asyncio.wait(self.streams, timeout=120)
