@@ -216,6 +216,7 @@ impl DecisionLog {
             random,
             recent: Arc::clone(&recent),
             written: HashMap::new(),
+            metrics: Arc::clone(&metrics),
         };
         let jobs = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
@@ -328,6 +329,7 @@ struct Writer {
     random: Random,
     output: Output,
     recent: Arc<Mutex<Recent>>,
+    metrics: Arc<Metrics>,
     /// Whose facts this file has already, and the name of their line.
     written: HashMap<(SessionId, u64), Arc<str>>,
 }
@@ -354,6 +356,9 @@ impl Writer {
                 self.take(job);
             }
             self.output.flush();
+            for _ in 0..self.output.take_lost() {
+                self.metrics.decision_dropped();
+            }
             if self.output.turn(self.clock.now(), self.settings.keep) {
                 // A new file says again what is known, so that each can be read alone.
                 self.written.clear();

@@ -23,8 +23,15 @@ pub(super) enum Output {
         written: u64,
         day: i64,
         failed: bool,
+        /// Whether the file ends in the middle of a line, whose rest waits.
+        torn: bool,
+        /// Lines that were given up since somebody asked.
+        lost: u64,
     },
 }
+
+/// What waits for a disk that takes nothing, before lines are given up.
+const MOST_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
 impl Output {
     pub(super) fn open(destination: &Destination, now: Timestamp) -> io::Result<Self> {
@@ -50,6 +57,8 @@ impl Output {
                     written: about.len(),
                     day,
                     failed: false,
+                    torn: false,
+                    lost: 0,
                 })
             }
         }
@@ -80,29 +89,44 @@ impl Output {
                 waiting,
                 written,
                 failed,
+                torn,
+                lost,
                 ..
             } => {
                 if waiting.is_empty() {
                     return;
                 }
-                match file.write_all(waiting) {
-                    Ok(()) => {
-                        *written += waiting.len() as u64;
-                        waiting.clear();
+                let (count, ended) = write_what_goes(file, waiting);
+                if let Some(last) = count.checked_sub(1).and_then(|last| waiting.get(last)) {
+                    *torn = *last != b'\n';
+                }
+                *written += count as u64;
+                waiting.drain(..count);
+                match ended {
+                    Ok(()) if *failed => {
+                        tracing::info!(file = %path.display(), lost, "the decision log can be written again");
                         *failed = false;
                     }
+                    Ok(()) => {}
                     Err(error) => {
                         if !*failed {
                             tracing::error!(file = %path.display(), %error, "the decision log cannot be written; lines are kept in memory only until it can");
                         }
                         *failed = true;
-                        // Kept for the next try, but not without bound.
-                        if waiting.len() > 16 * 1024 * 1024 {
-                            waiting.clear();
+                        if waiting.len() > MOST_WAITING_BYTES {
+                            *lost += give_up(waiting, *torn);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// How many lines were given up since this was asked last.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        match self {
+            Self::File { lost, .. } => std::mem::take(lost),
+            Self::StandardError(_) | Self::Memory => 0,
         }
     }
 
@@ -145,6 +169,32 @@ impl Output {
             }
         }
     }
+}
+
+/// Writes as much as the disk takes: how much that was, and why it was not all. What was written once is never written again.
+fn write_what_goes(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// Gives up the lines that wait, but for the rest of one that is in the file already: says how many.
+fn give_up(waiting: &mut Vec<u8>, torn: bool) -> u64 {
+    let whole = match waiting.iter().position(|byte| *byte == b'\n') {
+        Some(end) if torn => end + 1,
+        _ => 0,
+    };
+    let lost = waiting.iter().skip(whole).filter(|byte| **byte == b'\n').count();
+    waiting.truncate(whole);
+    waiting.shrink_to(64 * 1024);
+    lost as u64
 }
 
 fn open_to_append(path: &Path) -> io::Result<File> {
@@ -221,5 +271,56 @@ pub(super) fn remove_older(path: &Path, than: Timestamp) {
         if let Err(error) = fs::remove_file(&file) {
             tracing::warn!(file = %file.display(), %error, "an old file of the decision log could not be removed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes, a few at a time, and then no more.
+    struct Disk {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room - self.taken.len()).min(7);
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_in_the_middle_of_a_line_gets_the_rest_of_it_later_and_nothing_twice() {
+        let mut disk = Disk {
+            taken: Vec::new(),
+            room: 12,
+        };
+        let lines = b"first line\nsecond line\nthird line\n";
+        let (count, ended) = write_what_goes(&mut disk, lines);
+        assert_eq!((count, ended.unwrap_err().kind()), (12, io::ErrorKind::StorageFull));
+        disk.room = 100;
+        let (rest, ended) = write_what_goes(&mut disk, &lines[count..]);
+        assert!(ended.is_ok());
+        assert_eq!((rest, disk.taken.as_slice()), (lines.len() - 12, &lines[..]));
+    }
+
+    #[test]
+    fn lines_are_given_up_whole_and_counted() {
+        let mut waiting = b"st of it\nsecond\nthird\n".to_vec();
+        assert_eq!(give_up(&mut waiting, true), 2);
+        assert_eq!(waiting, b"st of it\n");
+        let mut waiting = b"first\nsecond\n".to_vec();
+        assert_eq!(give_up(&mut waiting, false), 2);
+        assert!(waiting.is_empty());
     }
 }
