@@ -33,7 +33,8 @@ impl Loss {
     /// there can be read.
     pub(super) fn goes_on(&self, health: impl FnOnce() -> Result<(), StoreError>, on_loss: Duration, now: Timestamp) -> bool {
         let looked = self.looked.load(Ordering::Relaxed);
-        let due = looked == WELL || now >= Timestamp::from_millis(looked).after(LOOK_EVERY);
+        // A clock that was set back must neither keep us from looking nor give the loss more time.
+        let due = looked == WELL || now >= Timestamp::from_millis(looked).after(LOOK_EVERY) || now < Timestamp::from_millis(looked);
         if due
             && self
                 .looked
@@ -52,7 +53,7 @@ impl Loss {
         }
         match self.lost.load(Ordering::Relaxed) {
             WELL => true,
-            lost => now < Timestamp::from_millis(lost).after(on_loss),
+            lost => now < Timestamp::from_millis(lost).after(on_loss) && !Timestamp::from_millis(lost).is_out_of_time(now),
         }
     }
 }
@@ -78,5 +79,14 @@ mod tests {
         assert!(loss.goes_on(gone, MINUTE, at.after(MINUTE - second)));
         assert!(!loss.goes_on(gone, MINUTE, at.after(MINUTE)));
         assert!(loss.goes_on(well, MINUTE, at.after(MINUTE + second)), "it came back");
+        assert!(loss.goes_on(gone, 2 * MINUTE, at));
+        assert!(
+            !loss.goes_on(gone, 2 * MINUTE, at.before(10 * MINUTE)),
+            "a clock set back gives no more time"
+        );
+        assert!(
+            loss.goes_on(well, MINUTE, at.before(10 * MINUTE).after(second)),
+            "nor keeps from looking"
+        );
     }
 }

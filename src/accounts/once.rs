@@ -31,8 +31,15 @@ struct Waiting<H, T> {
 #[derive(Debug)]
 struct Entry<H, T> {
     holder: H,
+    since: Timestamp,
     until: Timestamp,
     value: T,
+}
+
+impl<H, T> Entry<H, T> {
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.until || self.since.is_out_of_time(now)
+    }
 }
 
 impl<H: Clone + Eq + Hash, T> Once<H, T> {
@@ -61,7 +68,15 @@ impl<H: Clone + Eq + Hash, T> Once<H, T> {
             }
         }
         *waiting.held.entry(holder.clone()).or_insert(0) += 1;
-        if let Some(before) = waiting.values.insert(key, Entry { holder, until, value }) {
+        if let Some(before) = waiting.values.insert(
+            key,
+            Entry {
+                holder,
+                since: now,
+                until,
+                value,
+            },
+        ) {
             waiting.let_go(&before.holder);
         }
         Ok(())
@@ -72,7 +87,7 @@ impl<H: Clone + Eq + Hash, T> Once<H, T> {
         let mut waiting = self.lock();
         let entry = waiting.values.remove(key)?;
         waiting.let_go(&entry.holder);
-        (now < entry.until).then_some(entry.value)
+        (!entry.is_over(now)).then_some(entry.value)
     }
 
     /// Throws out what is over.
@@ -103,7 +118,7 @@ impl<H: Clone + Eq + Hash, T> Waiting<H, T> {
         let over: Vec<Hashed> = self
             .values
             .iter()
-            .filter(|(_, entry)| entry.until <= now)
+            .filter(|(_, entry)| entry.is_over(now))
             .map(|(key, _)| *key)
             .collect();
         for key in over {
@@ -135,6 +150,12 @@ mod tests {
         assert_eq!(once.take(&key("a"), now), None, "a second time");
         assert_eq!(once.take(&key("b"), until), None, "at its end");
         assert_eq!(once.take(&key("c"), now), None, "never kept");
+        once.keep(key("d"), "ada", 4, until, now).unwrap();
+        assert_eq!(
+            once.take(&key("d"), now.before(Duration::from_secs(3600))),
+            None,
+            "the clock was set back"
+        );
     }
 
     #[test]

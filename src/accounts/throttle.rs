@@ -83,7 +83,7 @@ impl Accounts {
     async fn count(&self, key: AttemptKey, limit: AttemptLimit, visit: &Visit<'_>) -> Result<Result<u32, Timestamp>, StoreError> {
         let now = visit.now();
         let counted = self.store.count(key, limit, now).await?;
-        let Some(until) = counted.locked_until.filter(|until| now < *until) else {
+        let Some(until) = counted.locked_until.filter(|_| counted.is_locked(now)) else {
             return Ok(Ok(counted.count));
         };
         // The lock itself is worth an entry in the audit trail; what knocks while it lasts is not.

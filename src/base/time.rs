@@ -14,6 +14,10 @@ pub const HOUR: Duration = Duration::from_secs(60 * 60);
 /// One day of 24 hours; leap seconds and daylight saving do not count.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How far ahead of now a moment may lie that was now when it was noted. Clocks that are being corrected go back by less; one that was set
+/// back further makes such moments unbelievable, and what counts from them is taken to be over.
+pub const CORRECTION: Duration = Duration::from_secs(5 * 60);
+
 /// A moment, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Kept between the years -9999 and 9999, so that every one can be written as RFC 3339; arithmetic stops at the ends.
@@ -98,6 +102,14 @@ impl Timestamp {
         u64::try_from(self.0.saturating_sub(earlier.0)).map_or(Duration::ZERO, Duration::from_millis)
     }
 
+    /// Whether this moment, which was now when it was noted, lies so far ahead of `now` that the clock must have been set back since.
+    ///
+    /// How old such a thing is, nobody can say. Without this, setting the clock back by a day would give everything a day more to live.
+    #[must_use]
+    pub fn is_out_of_time(self, now: Self) -> bool {
+        self > now.after(CORRECTION)
+    }
+
     /// The same moment for `jiff`, which knows time zones.
     #[must_use]
     pub fn to_jiff(self) -> jiff::Timestamp {
@@ -148,6 +160,13 @@ impl Clock {
     pub fn advance(&self, span: Duration) {
         if let Self::Fixed(millis) = self {
             millis.store(self.now().after(span).as_millis(), Ordering::SeqCst);
+        }
+    }
+
+    /// Sets a fixed clock, forwards or back; the system's clock is left alone.
+    pub fn set(&self, at: Timestamp) {
+        if let Self::Fixed(millis) = self {
+            millis.store(at.as_millis(), Ordering::SeqCst);
         }
     }
 }

@@ -62,8 +62,16 @@ enum Asker {
 struct Kept {
     held: Arc<Held>,
     key: String,
+    made: Timestamp,
     fresh_until: Timestamp,
     value: HeaderValue,
+}
+
+impl Kept {
+    /// One from a time that has not come yet would be refused by the application: the clock was set back.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.fresh_until && self.made <= now
+    }
 }
 
 /// Assertions that were made, kept for half their time: a signature costs more than all the rest of a request.
@@ -108,7 +116,7 @@ impl Assertions {
             // What is held is one value for as long as nothing changes; a new one makes a new assertion.
             let same = kept
                 .get(&key)
-                .filter(|kept| Arc::ptr_eq(&kept.held, held) && kept.key == terms.key.id() && terms.now < kept.fresh_until);
+                .filter(|kept| Arc::ptr_eq(&kept.held, held) && kept.key == terms.key.id() && kept.is_fresh(terms.now));
             if let Some(same) = same {
                 return Some(same.value.clone());
             }
@@ -119,7 +127,7 @@ impl Assertions {
         let fresh_until = terms.now.after(terms.ttl / 2);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
-            kept.retain(|_, one| terms.now < one.fresh_until);
+            kept.retain(|_, one| one.is_fresh(terms.now));
             if kept.len() >= KEPT {
                 kept.clear();
             }
@@ -129,6 +137,7 @@ impl Assertions {
             Kept {
                 held: Arc::clone(held),
                 key: terms.key.id().to_owned(),
+                made: terms.now,
                 fresh_until,
                 value: value.clone(),
             },
@@ -324,6 +333,13 @@ permission.edit.title = "Edit"
                 .unwrap(),
             first,
             "half its time is over"
+        );
+        assert_ne!(
+            assertions
+                .of(&ada, &held, application, &at(now.before(Duration::from_secs(3600))))
+                .unwrap(),
+            first,
+            "the clock was set back, and an application would find the first one not good yet"
         );
         let changed = decide_remembering(&policies, &ada, &facts, &crate::policy::Memo::new())
             .held

@@ -45,7 +45,7 @@ impl Attempts {
         if self.is_locked(now) {
             return self;
         }
-        let fresh = self.locked_until.is_some() || now >= self.since.after(limit.lock_for);
+        let fresh = self.locked_until.is_some() || now >= self.since.after(limit.lock_for) || self.since.is_out_of_time(now);
         let (since, before) = if fresh { (now, 0) } else { (self.since, self.count) };
         let count = before.saturating_add(1);
         let locked_until = (count > limit.attempts).then(|| now.after(limit.lock_for));
@@ -56,10 +56,11 @@ impl Attempts {
         }
     }
 
-    /// Whether a try now is refused unseen.
+    /// Whether a try now is refused unseen. A lock from a time that has not come yet is none: the clock was set back, and would keep people
+    /// out for as long as it was wrong.
     #[must_use]
     pub fn is_locked(&self, now: Timestamp) -> bool {
-        self.locked_until.is_some_and(|until| now < until)
+        self.locked_until.is_some_and(|until| now < until) && !self.since.is_out_of_time(now)
     }
 }
 
@@ -104,6 +105,18 @@ mod tests {
         let tries = Attempts::none(at(0)).and_one(LIMIT, at(0)).and_one(LIMIT, at(59));
         assert_eq!(tries.count, 2);
         assert_eq!(tries.and_one(LIMIT, at(60)).count, 1);
+    }
+
+    #[test]
+    fn a_lock_does_not_outlast_a_clock_that_is_set_back() {
+        let mut tries = Attempts::none(at(100_000));
+        for _ in 0..4 {
+            tries = tries.and_one(LIMIT, at(100_000));
+        }
+        assert!(tries.is_locked(at(100_000 - 300)), "a correction");
+        assert!(!tries.is_locked(at(100_000 - 301)));
+        let again = tries.and_one(LIMIT, at(1));
+        assert_eq!((again.since, again.count, again.locked_until), (at(1), 1, None));
     }
 
     #[test]

@@ -87,10 +87,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it is over: too old, unused for too long, or past what its provider allowed.
+    /// Whether it is over: too old, unused for too long, past what its provider allowed, or used at a time that has not come yet, since then
+    /// the clock was set back and nobody can say how old it is.
+    ///
+    /// Whatever the clock does, a session that is used lasts no longer than it may by more than [`CORRECTION`](crate::base::time::CORRECTION),
+    /// and one that was not used when the clock was set back by no more than `idle`: had it been older than that it would have been over.
     #[must_use]
     pub fn is_over(&self, last_seen: Timestamp, idle: Duration, now: Timestamp) -> bool {
-        now >= self.expires || now >= last_seen.after(idle) || self.signed_in.ends.is_some_and(|ends| now >= ends)
+        now >= self.expires
+            || now >= last_seen.after(idle)
+            || self.signed_in.ends.is_some_and(|ends| now >= ends)
+            || self.created.is_out_of_time(now)
+            || last_seen.is_out_of_time(now)
     }
 }
 
@@ -113,6 +121,7 @@ pub struct SessionValueRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::{CORRECTION, HOUR};
 
     #[test]
     fn a_cookie_value_reads_back_and_nothing_else_does() {
@@ -150,5 +159,12 @@ mod tests {
         let mut bounded = session;
         bounded.signed_in.ends = Some(at(5));
         assert!(bounded.is_over(start, idle, at(5)), "provider");
+        bounded.expires = start.after(HOUR);
+        bounded.signed_in.ends = None;
+        assert!(!bounded.is_over(start, idle, start.before(CORRECTION)), "a correction");
+        let earlier = start.before(CORRECTION).before(Duration::from_millis(1));
+        assert!(bounded.is_over(start, idle, earlier), "made at a time to come");
+        bounded.created = start.before(HOUR);
+        assert!(bounded.is_over(start, idle, earlier), "used at a time to come");
     }
 }

@@ -304,7 +304,7 @@ impl<P: TokenPurpose> OneTimeToken<P> {
 
     /// Presents a text, hashed under the key of this token's purpose.
     pub fn redeem(self, presented: Hashed, now: Timestamp) -> Redemption<P> {
-        if now >= self.expires {
+        if self.is_over(now) {
             return Redemption::Expired;
         }
         if self.tries_left == 0 {
@@ -322,7 +322,12 @@ impl<P: TokenPurpose> OneTimeToken<P> {
     /// Whether it could still be used.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
-        now < self.expires && self.tries_left > 0
+        !self.is_over(now) && self.tries_left > 0
+    }
+
+    /// Past its end, or made at a time that has not come yet: then the clock was set back, and nobody can say how old it is.
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.expires || self.made.is_out_of_time(now)
     }
 }
 
@@ -415,6 +420,9 @@ mod tests {
         let wrong = ring.hash(Reset::HASHED_UNDER, b"9999").hash;
         assert_eq!(token.clone().redeem(right, now), Redemption::Accept(token.clone()));
         assert_eq!(token.clone().redeem(right, token.expires), Redemption::Expired);
+        let set_back = now.before(Duration::from_secs(3600));
+        assert_eq!(token.clone().redeem(right, set_back), Redemption::Expired, "made at a time to come");
+        assert!(!token.is_live(set_back));
         for left in (0..5).rev() {
             let Redemption::Wrong(next) = token.redeem(wrong, now) else {
                 panic!("not wrong")

@@ -66,7 +66,10 @@ fn judge_service<'p, 'r>(
     if !compiled.patterns.intersects(inside) {
         return Err((Verdict::Deny, Reason::IpService(service.name.clone())));
     }
-    let expired = written.expires.is_some_and(|expires| facts.now >= expires) || facts.now >= service.made.after(written.max_ttl);
+    let expired = written.expires.is_some_and(|expires| facts.now >= expires)
+        || facts.now >= service.made.after(written.max_ttl)
+        // Made at a time that has not come yet: the clock was set back, and nobody can say how old it is.
+        || service.made.is_out_of_time(facts.now);
     if expired {
         return Err((Verdict::Deny, Reason::Account));
     }

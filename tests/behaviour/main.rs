@@ -26,3 +26,5 @@ mod reload_keeps_old_rules;
 mod support;
 mod systemd;
 mod what_is_open_ends;
+
+mod the_clock_is_set;
