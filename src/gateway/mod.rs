@@ -74,6 +74,7 @@ impl Gateway {
     pub fn adopt(&self, live: &Live) {
         let applications = live.policies.applications();
         self.upstreams.adopt(applications.iter());
+        self.buckets.keep(&live.policies.definitions().limits);
         let protected = applications
             .iter()
             .map(|application| (application.name.clone(), Arc::new(ProtectedNames::of(application))))

@@ -27,4 +27,5 @@ mod support;
 mod systemd;
 mod what_is_open_ends;
 
+mod limits_hold;
 mod the_clock_is_set;
