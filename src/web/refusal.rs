@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use crate::accounts::Refused;
 use crate::app::Live;
 use crate::app::refusal::{Asked, Denied, Refusal, RefusalKind};
-use crate::base::time::Timestamp;
+use crate::base::time::{MINUTE, Timestamp};
 use crate::model::name::IpPatternName;
 use crate::policy::Reason;
 use crate::policy::facts::Host;
@@ -238,12 +238,13 @@ impl Scene<'_> {
     /// Something of ours does not answer.
     #[must_use]
     pub fn unavailable(&self) -> Answer {
-        self.error(
+        let answer = self.error(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             "This does not work at the moment",
             "portcullis cannot look up what it needs to know, so it lets nobody in. Try again in a minute.",
-        )
+        );
+        retry_after(answer, self.now.after(MINUTE), self.now)
     }
 
     fn over_tls(&self) -> Answer {

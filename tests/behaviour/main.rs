@@ -29,3 +29,4 @@ mod what_is_open_ends;
 
 mod limits_hold;
 mod the_clock_is_set;
+mod the_disk_is_full;
