@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
 
 use super::admit::{Canonical, Flaw};
 use super::identity_headers::OriginFields;
@@ -16,6 +19,7 @@ pub struct Conversation {
     stalled: AtomicBool,
     at_rest: AtomicBool,
     kept_open: AtomicBool,
+    waits: AtomicWaker,
     origin: Mutex<Option<Arc<OriginFields>>>,
 }
 
@@ -52,6 +56,11 @@ impl Conversation {
     #[must_use]
     pub fn is_upgraded(&self) -> bool {
         self.upgraded.load(Ordering::Acquire)
+    }
+
+    /// Wakes the socket when an answer is out: it holds back what follows a request that may turn the connection into something else.
+    pub fn wake_when_answered(&self, waker: &Waker) {
+        self.waits.register(waker);
     }
 
     /// The socket says whether nothing has been under way for a while: no byte of a request, no answer, nothing left to be written.
@@ -115,5 +124,6 @@ impl Drop for Owed {
             .0
             .answering
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |owed| owed.checked_sub(1));
+        self.0.waits.wake();
     }
 }

@@ -353,7 +353,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
                 State::Held if !this.conversation.is_answering() => {
                     this.state = State::Head { seen: 0 };
                 }
-                State::Held | State::Deaf => return Poll::Pending,
+                State::Held => {
+                    this.conversation.wake_when_answered(cx.waker());
+                    // It may have gone out just now.
+                    if this.conversation.is_answering() {
+                        return Poll::Pending;
+                    }
+                }
+                State::Deaf => return Poll::Pending,
                 State::Open => {
                     if !this.buffer.is_empty() {
                         this.hand_over(out, usize::MAX);

@@ -213,3 +213,21 @@ async fn an_upstream_that_is_slow_to_answer_is_no_rest() {
     drop(client);
     gate.stop().await;
 }
+
+#[tokio::test]
+async fn a_websocket_that_is_declined_leaves_the_connection_to_others() {
+    let upstream = Upstream::raw(b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno", true).await;
+    let gate = open_gate(&upstream).await;
+    let mut client = gate.connect().await;
+    let fields = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    for turn in 0..3 {
+        client.send(&request("GET", HOST, "/ws", &fields)).await;
+        assert_eq!(client.answer().await.status, 426, "{turn}");
+    }
+    gate.stop().await;
+}
