@@ -119,6 +119,17 @@ macro_rules! on {
     };
 }
 
+/// An upstream that has enough of a request answers and closes. What is written to it then goes nowhere, but its answer may be there
+/// already: so that the closing is told by reading, behind the answer, and not by writing, before it.
+fn read_first(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+    match written {
+        Poll::Ready(Err(error)) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            Poll::Ready(Ok(all))
+        }
+        written => written,
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         on!(self, socket => Pin::new(socket).poll_read(cx, out))
@@ -127,11 +138,13 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        on!(self, socket => Pin::new(socket).poll_write(cx, bytes))
+        let written = on!(self, socket => Pin::new(socket).poll_write(cx, bytes));
+        read_first(written, bytes.len())
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        on!(self, socket => Pin::new(socket).poll_write_vectored(cx, bytes))
+        let written = on!(self, socket => Pin::new(socket).poll_write_vectored(cx, bytes));
+        read_first(written, bytes.iter().map(|part| part.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
