@@ -66,12 +66,20 @@ pub fn check(data: &[u8]) {
         (1, 1, Answers::AtOnce),
     ] {
         let cut = pass(sent, piece, space, answers);
-        assert_eq!(
-            cut,
-            whole,
+        let told = format!(
             "in pieces of {piece} into {space} bytes, {answers:?}: {:?}",
             String::from_utf8_lossy(sent)
         );
+        if expected.is_exact {
+            assert_eq!(cut, whole, "{told}");
+        } else {
+            // How much of a broken body is passed on before the break is seen hangs on how it came.
+            assert_eq!(cut.judged, whole.judged, "{told}");
+            assert!(
+                cut.passed.starts_with(&whole.passed) || whole.passed.starts_with(&cut.passed),
+                "{told}"
+            );
+        }
     }
     serve(sent, piece);
 }
@@ -153,54 +161,82 @@ enum Chunked {
     Broken,
 }
 
-/// Where a chunked body ends, by RFC 9112 section 7.1 to the letter.
+/// Where a chunked body ends, by RFC 9112 section 7.1 to the letter. What is long or odd counts as broken: then less is asked of the reader.
 fn chunked(bytes: &[u8]) -> Chunked {
     let mut at = 0;
-    let line = |at: usize| {
-        let rest = bytes.get(at..)?;
-        rest.windows(2).position(|two| two == b"\r\n").map(|end| &rest[..end])
-    };
-    let is_clean = |text: &[u8]| !text.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
     loop {
-        let Some(size) = line(at) else { return unfinished(&bytes[at..]) };
+        let size = match line(&bytes[at..], is_size) {
+            Ok(line) => line,
+            Err(why) => return why,
+        };
         at += size.len() + 2;
         let digits = size.split(|byte| *byte == b';').next().unwrap_or_default();
         let number = std::str::from_utf8(digits)
             .ok()
-            .filter(|text| !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let (Some(number), true) = (number.and_then(|text| usize::from_str_radix(text, 16).ok()), is_clean(size)) else {
-            return Chunked::Broken;
-        };
-        if number == 0 {
-            break;
-        }
-        match bytes.get(at..).filter(|rest| rest.len() >= number) {
-            None => return Chunked::Partial,
-            Some(rest) => match &rest[number..] {
-                [b'\r', b'\n', ..] => at += number + 2,
-                [] | [b'\r'] => return Chunked::Partial,
-                _ => return Chunked::Broken,
+            .and_then(|text| usize::from_str_radix(text, 16).ok());
+        match number {
+            None => return Chunked::Broken,
+            Some(0) => break,
+            Some(number) => match bytes.get(at..).filter(|rest| rest.len() >= number) {
+                None => return Chunked::Partial,
+                Some(rest) => match &rest[number..] {
+                    [b'\r', b'\n', ..] => at += number + 2,
+                    [] | [b'\r'] => return Chunked::Partial,
+                    _ => return Chunked::Broken,
+                },
             },
         }
     }
+    let trailers = at;
     loop {
-        match line(at) {
-            None => return unfinished(&bytes[at..]),
-            Some([]) => return Chunked::Whole(at + 2),
-            Some(trailer) if is_clean(trailer) => at += trailer.len() + 2,
-            Some(_) => return Chunked::Broken,
+        if at > trailers + LONG {
+            return Chunked::Broken;
+        }
+        match line(&bytes[at..], is_trailer) {
+            Ok([]) => return Chunked::Whole(at + 2),
+            Ok(trailer) => at += trailer.len() + 2,
+            Err(why) => return why,
         }
     }
 }
 
-/// The start of a line: it may still become a good one, or not.
-fn unfinished(rest: &[u8]) -> Chunked {
-    let clean = rest.strip_suffix(b"\r").unwrap_or(rest);
-    if clean.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
-        Chunked::Broken
-    } else {
-        Chunked::Partial
+/// A line that is longer may be too long for the reader.
+const LONG: usize = 100;
+
+/// The next line without its end, if it is one by `is_one`; else whether it may still become one.
+fn line(bytes: &[u8], is_one: fn(&[u8], bool) -> bool) -> Result<&[u8], Chunked> {
+    let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    let (text, rest) = bytes.split_at(end);
+    let whole = !rest.is_empty();
+    match rest {
+        _ if text.len() > LONG || !is_one(text, whole) => Err(Chunked::Broken),
+        [b'\r', b'\n', ..] => Ok(text),
+        [] | [b'\r'] => Err(Chunked::Partial),
+        _ => Err(Chunked::Broken),
     }
+}
+
+/// Digits, and perhaps an extension.
+fn is_size(text: &[u8], whole: bool) -> bool {
+    let mut parts = text.splitn(2, |byte| *byte == b';');
+    let digits = parts.next().unwrap_or_default();
+    let fine = digits.len() <= 15 && digits.iter().all(u8::is_ascii_hexdigit) && (!whole || !digits.is_empty());
+    fine && parts.next().is_none_or(|extension| !digits.is_empty() && is_text(extension))
+}
+
+/// Nothing, or a name, a colon and a value.
+fn is_trailer(text: &[u8], whole: bool) -> bool {
+    let mut parts = text.splitn(2, |byte| *byte == b':');
+    let name = parts.next().unwrap_or_default();
+    let named = name.iter().all(|byte| matches!(byte, b'!'..=b'~'));
+    match parts.next() {
+        Some(value) => named && !name.is_empty() && is_text(value),
+        None => named && (!whole || text.is_empty()),
+    }
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
 }
 
 /// When the requests are answered.
@@ -240,7 +276,12 @@ fn pass(sent: &[u8], piece: usize, space: usize, answers: Answers) -> Outcome {
         }
         match read {
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => break,
-            Poll::Ready(result) => result.expect("the socket never fails"),
+            // A body whose chunks cannot be read ends all that is read.
+            Poll::Ready(Err(error)) => {
+                assert_eq!(error.kind(), io::ErrorKind::InvalidData, "the socket never fails: {error}");
+                break;
+            }
+            Poll::Ready(Ok(())) => {}
             Poll::Pending if answered == 0 => break,
             Poll::Pending => {}
         }

@@ -66,7 +66,7 @@ fn addresses() -> Vec<Case> {
         address("NAT64 is no IPv4", proxy, &[b"64:ff9b::10.9.0.1"], Some("64:ff9b::a09:1")),
         address("translated is no IPv4", proxy, &[b"::ffff:0:10.9.0.1"], Some("::ffff:0:a09:1")),
         address("Teredo is no IPv4", proxy, &[b"2001:0:a09:1::1"], Some("2001:0:a09:1::1")),
-        address("blanks and tabs around", proxy, &[b" \t10.9.0.1\t "], Some("10.9.0.1")),
+        address("blanks and tabs around", proxy, &[b" \t10.9.0.1\t "], Some("10.9.0.1")).over(Protocol::HTTP1),
     ];
     for (name, line) in [
         ("a port", &b"10.9.0.1:80"[..]),

@@ -280,6 +280,12 @@ impl Case {
         self
     }
 
+    /// Over these protocols only.
+    pub(crate) const fn over(mut self, over: &'static [Protocol]) -> Self {
+        self.over = over;
+        self
+    }
+
     /// Raw HTTP/1.1 that is refused: one answer, with one of `statuses`, then the connection closes, and nothing reaches anybody.
     pub(crate) fn refused(row: u8, name: &str, bytes: impl Into<Vec<u8>>, statuses: &'static [u16]) -> Self {
         let bytes = bytes.into();
