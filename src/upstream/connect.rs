@@ -96,7 +96,7 @@ async fn open(cluster: &Cluster, server: &Server, wanted: Wanted) -> Result<Send
     }
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MOST_HEAD)
-        .handshake(TokioIo::new(socket))
+        .handshake(TokioIo::new(Line { socket, begun: false }))
         .await?;
     tokio::spawn(async move { drop(connection.with_upgrades().await) });
     Ok(Sender::Http1(sender))
@@ -119,14 +119,65 @@ macro_rules! on {
     };
 }
 
+/// A connection to an upstream.
+///
 /// An upstream that has enough of a request answers and closes. What is written to it then goes nowhere, but its answer may be there
-/// already: so that the closing is told by reading, behind the answer, and not by writing, before it.
-fn read_first(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
-    match written {
-        Poll::Ready(Err(error)) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-            Poll::Ready(Ok(all))
+/// already: so that the closing is told by reading, behind the answer, and not by writing, before it. Only where a part of the request was
+/// taken: one of which nothing was can still go elsewhere.
+struct Line {
+    socket: Socket,
+    /// Something was written since something was read.
+    begun: bool,
+}
+
+impl Line {
+    fn wrote(&mut self, written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if self.begun && matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                Poll::Ready(Ok(all))
+            }
+            Poll::Ready(Ok(count)) => {
+                self.begun |= count > 0;
+                Poll::Ready(Ok(count))
+            }
+            written => written,
         }
-        written => written,
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = out.filled().len();
+        let read = Pin::new(&mut this.socket).poll_read(cx, out);
+        this.begun &= out.filled().len() == before;
+        read
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.wrote(written, bytes.len())
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bytes);
+        this.wrote(written, bytes.iter().map(|part| part.len()).sum())
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
     }
 }
 
@@ -138,13 +189,11 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = on!(self, socket => Pin::new(socket).poll_write(cx, bytes));
-        read_first(written, bytes.len())
+        on!(self, socket => Pin::new(socket).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = on!(self, socket => Pin::new(socket).poll_write_vectored(cx, bytes));
-        read_first(written, bytes.iter().map(|part| part.len()).sum())
+        on!(self, socket => Pin::new(socket).poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -83,7 +83,7 @@ async fn connections_that_were_closed_in_silence_lose_nothing_at_all() {
         assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
         assert_eq!(upstream.count(&format!("{method} {path}")), 1, "{method} {path}");
         // The server's own time-out for idle connections strikes between two requests.
-        upstream.close_waiting();
+        upstream.close_waiting().await;
     }
     gate.stop().await;
 }

@@ -59,6 +59,7 @@ pub(crate) struct Faulty {
     pub(crate) address: SocketAddr,
     arrived: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     script: Arc<Mutex<Script>>,
     changed: Arc<Notify>,
 }
@@ -70,6 +71,7 @@ impl Faulty {
             address: listener.local_addr().unwrap(),
             arrived: Arc::default(),
             connections: Arc::default(),
+            open: Arc::default(),
             script: Arc::new(Mutex::new(Arc::new(script))),
             changed: Arc::default(),
         };
@@ -77,7 +79,13 @@ impl Faulty {
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 accepting.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(accepting.clone().serve(socket));
+                accepting.open.fetch_add(1, Ordering::SeqCst);
+                let this = accepting.clone();
+                let open = Arc::clone(&accepting.open);
+                tokio::spawn(async move {
+                    this.serve(socket).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         this
@@ -107,9 +115,12 @@ impl Faulty {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Closes each of its connections that waits for a request now.
-    pub(crate) fn close_waiting(&self) {
-        self.changed.notify_waiters();
+    /// Closes its connections, each as soon as it waits for a request; all are closed then.
+    pub(crate) async fn close_waiting(&self) {
+        while self.open.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_waiters();
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn serve(self, mut socket: TcpStream) {
