@@ -18,7 +18,7 @@ import time
 from behind import Server
 from client import Lost
 from gateway import Gateway
-from traffic import Traffic
+from traffic import PAIR, SOLO, Traffic
 
 # How much memory may grow in a run of less than ten minutes, even if it is more than 5 %: the ten thousand latest decisions are kept in memory
 # to be explained, and so few minutes do not make so many.
@@ -67,15 +67,17 @@ class Soak:
         for turn in range(10**9):
             await asyncio.sleep(self.said.restart)
             careful = servers["one" if turn % 2 else "two"]
+            self.traffic.restart_begins(PAIR)
             await careful.leave()
             await asyncio.sleep(1)
             await careful.start()
+            self.traffic.restart_ends(PAIR)
             solo = servers["solo"]
-            self.traffic.solo_is_down(True)
+            self.traffic.restart_begins(SOLO)
             solo.die()
             await asyncio.sleep(0.5)
             await solo.start()
-            self.traffic.solo_is_down(False)
+            self.traffic.restart_ends(SOLO)
 
     async def reloads(self):
         while True:

@@ -16,7 +16,10 @@ from gateway import PASSWORD
 PAIR, SOLO, PORTAL = "pair.localhost", "solo.localhost", "portal.localhost"
 PEOPLE = ["ada", "bo", "cleo"]
 UNSAFE = ("POST", "PUT", "DELETE")
-# A request that is under way while the only server dies is told so; so is one just after.
+# What the gateway's page calls each application.
+TITLES = {PAIR: b"Pair", SOLO: b"Solo"}
+# A request that is under way while the only server dies is told so; so is one just after. Of two servers one stays, and what may be repeated goes
+# there: only a request that may not be (RFC 9110 section 9.2.2) is told that the connection it was sent on was closed just then.
 AFTERMATH = 1.5
 
 
@@ -29,7 +32,7 @@ class Traffic:
         self.faults, self.latencies = [], []
         self.cookies = {}
         self.number = 0
-        self.down_since = self.up_since = None
+        self.restarts = {}
         self.streams = set()
         self.ending = False
 
@@ -70,15 +73,18 @@ class Traffic:
         taken, self.latencies = self.latencies, []
         return taken
 
-    def solo_is_down(self, down):
-        if down:
-            self.down_since, self.up_since = time.monotonic(), None
-        else:
-            self.up_since = time.monotonic()
+    def restart_begins(self, host):
+        self.restarts[host] = None
 
-    def may_be_told(self, began):
-        """Whether the only server was down at some time since then."""
-        return self.down_since is not None and (self.up_since is None or self.up_since + AFTERMATH > began)
+    def restart_ends(self, host):
+        self.restarts[host] = time.monotonic()
+
+    def may_be_told(self, host, method, began):
+        """Whether such a request, begun then, may be answered that no server did."""
+        if host not in self.restarts or (host == PAIR and method not in UNSAFE):
+            return False
+        ended = self.restarts[host]
+        return ended is None or ended + AFTERMATH > began
 
     def doubled(self):
         return [(number, times) for server in self.servers.values() for number, times in server.arrived.items() if number and times > 1]
@@ -99,13 +105,14 @@ class Traffic:
         try:
             answer = await connection.ask(method, host, path, fields, **more)
         except Lost as lost:
-            if host == SOLO and self.may_be_told(began):
+            if host == SOLO and self.may_be_told(host, method, began):
                 self.counts["told"] += 1
             else:
                 self.fault("lost", f"{kind} {method} {host}{path}: {lost}")
             return None
-        if host == SOLO and self.may_be_told(began) and answer.status == 502 and b"Solo" in answer.body:
+        if answer.status == 502 and TITLES.get(host, b"?") in answer.body and self.may_be_told(host, method, began):
             self.counts["told"] += 1
+            self.kinds[f"told {host}"] += 1
             return None
         what = f"{kind} {method} {host}{path} by {name}"
         if not self.expect(answer.status == status, f"{what}: {answer.status} instead of {status}: {answer.body[:200]!r}"):
