@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::accounts::{HouseRules, SigningAlgorithm, network_limit};
 use crate::audit::decisions::{Destination, LogSettings, PathDetail};
-use crate::base::diagnostic::{Diagnostic, Texts};
+use crate::base::diagnostic::{Diagnostic, Level, Texts};
 use crate::base::sources::{PolicyTexts, Sources};
 use crate::base::time::Timestamp;
 use crate::config;
@@ -47,7 +47,10 @@ impl Live {
     /// # Errors
     /// Every problem found, in settings and policies alike; nothing of the texts is used then.
     pub fn parse(sources: &Sources, now: Timestamp) -> Result<Self, Vec<Diagnostic>> {
-        let (settings, mut findings) = config::load(sources)?;
+        let (settings, mut findings) = match config::load(sources) {
+            Ok(loaded) => loaded,
+            Err(problems) => return Err(with_those_of_the_policies(problems, sources, now)),
+        };
         let (policies, more) = policy::load(&sources.policies, &context(&settings, now))?;
         findings.extend(more);
         Ok(Self {
@@ -122,6 +125,16 @@ impl Live {
             sample_allow: log.sample_allow,
         }
     }
+}
+
+/// Flaws of the settings, and those of the policies that can be told without them, so that one look mends both.
+#[must_use]
+pub fn with_those_of_the_policies(mut problems: Vec<Diagnostic>, sources: &Sources, now: Timestamp) -> Vec<Diagnostic> {
+    let checked = policy::check(&sources.policies, &Context::plain("", now));
+    // A test that fails by settings which are not in force says nothing.
+    let sure = |finding: &Diagnostic| finding.level == Level::Error && finding.code != policy::TEST_FAILED;
+    problems.extend(checked.findings.into_iter().filter(sure));
+    problems
 }
 
 /// What the settings add to the policies' texts.

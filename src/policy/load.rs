@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 
 use crate::base::diagnostic::{Diagnostic, Level};
+use crate::base::document;
 use crate::base::reader::Problems;
 use crate::base::sources::{NamedFile, PolicyTexts, Wanted};
 use crate::base::time::Timestamp;
@@ -136,6 +137,9 @@ pub fn check(texts: &PolicyTexts, context: &Context) -> Checked {
     }
     drop(scope);
     checked.findings = problems.into_inner();
+    if ready.is_none() {
+        checked.findings.extend(beside_torn_files(texts, context));
+    }
     if let Some(parsed) = ready
         && !has_error(&checked.findings)
     {
@@ -143,6 +147,22 @@ pub fn check(texts: &PolicyTexts, context: &Context) -> Checked {
     }
     tidy(&mut checked.findings, texts);
     checked
+}
+
+/// What is wrong in the files that are TOML, where others are not. Only what is written there and can mean nothing is told: what is
+/// missing, and every name, may stand in a file that cannot be read yet.
+fn beside_torn_files(texts: &PolicyTexts, context: &Context) -> Vec<Diagnostic> {
+    const SURE: [&str; 7] = ["E101", "E102", "E104", "E105", "E121", "E130", "E131"];
+    let mut whole = texts.clone();
+    whole.files.retain(|file| document::read(&file.name, &file.text).1.is_empty());
+    let problems = Problems::default();
+    let places = whole.texts();
+    let scope = Scope::new(&problems, &places, &whole.named);
+    let _ = parse(&whole, &scope, &ceiling(context));
+    drop(scope);
+    let mut found = problems.into_inner();
+    found.retain(|finding| SURE.contains(&finding.code));
+    found
 }
 
 /// Analyses and tests what has been read without an error.

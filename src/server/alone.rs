@@ -67,9 +67,9 @@ pub enum CannotRestore {
 /// [`CannotRestore`]
 pub fn restore(files: &Files, backup: &Path, yes: bool) -> Result<String, CannotRestore> {
     let sources = files.read_settings().map_err(CannotOpen::from)?;
-    let settings = opening::settings_of(&sources)?;
-    let place = settings.store.path.clone();
     let (random, now) = (Random::System, Clock::System.now());
+    let settings = opening::settings_of(&sources, now)?;
+    let place = settings.store.path.clone();
     if place.exists() && !yes {
         return Err(CannotRestore::NotAsked(place));
     }

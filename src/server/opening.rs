@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::accounts::{Accounts, KeyError};
+use crate::app::live::with_those_of_the_policies;
 use crate::app::{App, Live, Stale};
 use crate::audit::decisions::{DecisionLog, Destination, LogSettings};
 use crate::audit::metrics::Metrics;
@@ -95,7 +96,7 @@ pub fn socket_beside(store: &Path) -> PathBuf {
 pub async fn open(files: Files, opener: Opener, clock: Clock, random: Random) -> Result<Desk, CannotOpen> {
     let now = clock.now();
     let sources = files.read()?;
-    let settings = settings_of(&sources)?;
+    let settings = settings_of(&sources, now)?;
     let (store, keyring) = open_store(&settings, &random, now)?;
     open_on(files, sources, store, keyring, opener, clock, random).await
 }
@@ -171,11 +172,12 @@ fn refuse_what_is_to_come(settings: &Settings) -> Result<(), CannotOpen> {
 /// The settings of the sources.
 ///
 /// # Errors
-/// [`CannotOpen::Problems`]
-pub fn settings_of(sources: &Sources) -> Result<Settings, CannotOpen> {
-    config::load(sources)
-        .map(|(settings, _)| settings)
-        .map_err(|problems| CannotOpen::Problems(rendered(sources, &problems)))
+/// [`CannotOpen::Problems`], with those of the policies too.
+pub fn settings_of(sources: &Sources, now: Timestamp) -> Result<Settings, CannotOpen> {
+    config::load(sources).map(|(settings, _)| settings).map_err(|problems| {
+        let problems = with_those_of_the_policies(problems, sources, now);
+        CannotOpen::Problems(rendered(sources, &problems))
+    })
 }
 
 /// The store with its keys.

@@ -323,6 +323,30 @@ fn every_problem_of_every_file_is_told_in_one_pass() {
 }
 
 #[test]
+fn a_file_that_is_no_toml_hides_nothing_that_is_surely_wrong_in_others() {
+    let texts = texts(&[
+        // Its host may stand in the file that is torn, and so may the role.
+        (
+            "a.toml",
+            "[app.a]\nupstrem = \"http://127.0.0.1:1\"\nwebsocket = \"yes\"\nrequire = { roles = [\"x\"] }\n",
+        ),
+        ("b.toml", "[app.a\n"),
+        ("c.toml", "ip_pattern.x.include = [\"10.1\"]\n"),
+    ]);
+    let found = errors(&texts);
+    let told: Vec<String> = found
+        .iter()
+        .map(|finding| format!("{} {}", finding.code, texts.texts().locate(finding.at.as_ref().unwrap())))
+        .collect();
+    assert_eq!(
+        told,
+        ["E101 a.toml:2:1", "E102 a.toml:3:13", "E100 b.toml:1:7", "E130 c.toml:1:25"],
+        "{}",
+        rendered(&texts, &found)
+    );
+}
+
+#[test]
 fn a_slip_is_shown_with_its_line_and_what_was_meant() {
     let texts = texts(&[
         ("policies/roles.toml", "[role.lab-admin]\ngrantable_by = [\"admin\"]\n"),
