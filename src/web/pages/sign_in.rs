@@ -164,7 +164,10 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
             let answer = not_taken(cx, &going, StatusCode::SERVICE_UNAVAILABLE, "", words::BUSY);
             Ok(retry_after(answer, now.after(MINUTE), now))
         }
-        SignInOutcome::NotAvailable(_) => Ok(not_taken(cx, &going, StatusCode::NOT_IMPLEMENTED, "", words::NOT_AVAILABLE)),
+        SignInOutcome::NotAvailable(_) => {
+            let answer = not_taken(cx, &going, StatusCode::SERVICE_UNAVAILABLE, "", words::NOT_AVAILABLE);
+            Ok(retry_after(answer, now.after(MINUTE), now))
+        }
         SignInOutcome::Refused(refused) => Err(Stop::Answer(Box::new(refusal::at_the_door(cx, &refused)))),
     }
 }
