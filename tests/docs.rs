@@ -58,6 +58,50 @@ fn every_path_that_the_architecture_names_exists() {
 }
 
 #[test]
+fn every_promise_about_bad_input_has_tests_that_exist() {
+    let text = fs::read_to_string(top().join("docs/bad-input.md")).unwrap();
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| promise ") && !line.starts_with("| ---"))
+        .collect();
+    assert!(rows.len() >= 25, "only {} promises were found", rows.len());
+    let mut wrong = Vec::new();
+    for row in rows {
+        let named: Vec<String> = quoted(row).into_iter().filter(|word| word.contains("::")).collect();
+        if named.is_empty() {
+            wrong.push(format!("no test: {row}"));
+        }
+        wrong.extend(named.into_iter().filter(|test| !is_a_test(test)));
+    }
+    assert!(wrong.is_empty(), "docs/bad-input.md: {wrong:#?}");
+}
+
+/// Whether `FILE::FUNCTION` is a test that runs: it has the attribute of one, and none that keeps it from running.
+fn is_a_test(named: &str) -> bool {
+    let Some((file, function)) = named.split_once("::") else {
+        return false;
+    };
+    let Ok(text) = fs::read_to_string(top().join(file)) else {
+        return false;
+    };
+    let mut attributes: Vec<&str> = Vec::new();
+    // A test of proptest has its attribute within a macro, which indents it.
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            attributes.push(line);
+            continue;
+        }
+        let name = line.trim_start_matches("async ").strip_prefix("fn ");
+        if name.is_some_and(|name| name.strip_prefix(function).is_some_and(|rest| rest.starts_with('('))) {
+            let runs = |attribute: &&str| *attribute == "#[test]" || attribute.starts_with("#[tokio::test");
+            return attributes.iter().any(runs) && !attributes.iter().any(|attribute| attribute.starts_with("#[ignore"));
+        }
+        attributes.clear();
+    }
+    false
+}
+
+#[test]
 fn every_module_of_the_tree_is_told_of_in_the_architecture() {
     let text = fs::read_to_string(top().join("docs/architecture.md")).unwrap();
     let floors: Vec<_> = fs::read_dir(top().join("src"))

@@ -292,6 +292,43 @@ fn findings_come_in_three_forms() {
 }
 
 #[test]
+fn every_problem_of_every_file_is_told_at_once_with_its_place_a_caret_and_what_was_meant() {
+    let house = Installation::new();
+    house.add("ada", "walnut orbit ledger 7");
+    let rules = POLICY.replace("upstream", "upstrem").replace("\"admin\"", "\"admni\"");
+    for (name, text) in [
+        ("config/portcullis.toml", format!("{SETTINGS}listen.htps = \"127.0.0.1:0\"\n")),
+        ("policies/main.toml", rules),
+    ] {
+        fs::write(house.path().join(name), text).unwrap();
+    }
+    let always = [
+        ("a setting", "--> config/portcullis.toml:4:8\n"),
+        ("which was meant", "^^^^ did you mean `https`?"),
+        ("a key of a rule", "--> policies/main.toml:3:1\n"),
+        ("and which was meant", "^^^^^^^ did you mean `upstream`?"),
+    ];
+    let whole = [
+        ("a name", "--> policies/main.toml:4:22\n"),
+        ("and whose it is", "^^^^^^^ did you mean \"admin\"?"),
+    ];
+    let torn = [("what is no TOML", "--> policies/torn.toml:1:10\n")];
+    for (wrong, besides) in [("keys and names", &whole[..]), ("a torn file", &torn)] {
+        if wrong == "a torn file" {
+            fs::write(house.path().join("policies/torn.toml"), "[app.echo\n").unwrap();
+        }
+        for command in ["check", "serve"] {
+            let (status, out, err) = house.run(&[command]);
+            assert_eq!(status, 1, "{command}: {out}{err}");
+            let told = out + &err;
+            for (name, said) in always.iter().chain(besides) {
+                assert!(told.contains(said), "{command}, {wrong}: {name}: {told}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_no_command_is_usage() {
     let house = Installation::new();
     for arguments in [

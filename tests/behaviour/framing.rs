@@ -72,6 +72,12 @@ async fn two_readings_are_refused_and_the_connection_closes() {
             format!("GET / HTTP/1.1\r\n{host}{}\r\n", "X: y\r\n".repeat(101)),
             "431",
         ),
+        ("version", format!("GET / HTTP/3.0\r\n{host}\r\n"), "501"),
+        (
+            "coding",
+            format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+            "400",
+        ),
         ("CONNECT", format!("CONNECT eln.localhost:443 HTTP/1.1\r\n{host}\r\n"), "501"),
         ("no HTTP", "\x16\x03\x01\x00".to_owned(), "400"),
     ] {

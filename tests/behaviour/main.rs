@@ -30,3 +30,4 @@ mod what_is_open_ends;
 mod limits_hold;
 mod the_clock_is_set;
 mod the_disk_is_full;
+mod the_store_is_away;

@@ -33,6 +33,39 @@ async fn a_broken_policy_changes_nothing_and_is_told_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn broken_settings_change_nothing_either_and_all_that_is_wrong_is_told_at_once() {
+    let house = House::new().await;
+    house.add("ada").await;
+    let mut ada = sign_in(&house, "ada").await;
+    let before = house.running.desk.app.live().generation().clone();
+    house.write_settings("explain_to_uzers = true\nsession.idle = \"soon\"");
+    // Good rules beside them, which must not be taken alone, and one that is not.
+    house.write_policy("closed.toml", "guard = [{ name = \"closed for repair\", apps = [\"echo\"] }]\n");
+    house.write_policy(
+        "extra.toml",
+        "[app.notes]\nhost = \"notes.localhost\"\nupstream = \"UPSTREAM\"\nip_pattern = [\"dsek\"]\n",
+    );
+    let Answer::Refused(refused) = house.reload().await else {
+        panic!("broken settings were taken")
+    };
+    let told = refused.details.join("\n");
+    for (name, said) in [
+        ("unknown setting", "error[E101]: unknown"),
+        ("its place", "--> config/portcullis.toml:6:1\n"),
+        ("what was meant", "did you mean `explain_to_users`?"),
+        ("its caret", "^^^^^^^^^^^^^^^^ "),
+        ("no duration", "--> config/portcullis.toml:7:16\n"),
+        ("unknown pattern", "--> policies/extra.toml:4:15\n"),
+        ("what was meant there", "did you mean \"desk\"?"),
+    ] {
+        assert!(told.contains(said), "{name}: {told}");
+    }
+    assert_eq!(*house.running.desk.app.live().generation(), before);
+    assert_eq!(ada.open(&format!("{APP}/")).await.status, 200, "the old rules are gone");
+    assert_eq!(house.management("/readyz").await.status, 200, "the last good files protect");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_whose_own_tests_fail_never_goes_live() {
     let house = House::new().await;
     let test = "[[test]]\nname = \"anybody\"\nrequest = \"GET http://app.localhost/\"\nexpect = \"allow\"\n";

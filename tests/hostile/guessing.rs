@@ -135,6 +135,7 @@ fn guesses() -> Vec<Case> {
                     ensure!(matches!(reply.status, 422 | 429), "answered {}", reply.status);
                     held |= reply.status == 429;
                     if held {
+                        ensure!(!reply.field("retry-after").is_empty(), "and not told for how long");
                         break;
                     }
                 }
@@ -212,7 +213,14 @@ fn guesses() -> Vec<Case> {
                 for number in 0..30 {
                     let mut asking = Asking::form("/.portcullis/sign-in", &[("csrf", "x")]).host(PORTAL);
                     asking.from = Some(format!("127.6.{network}.{}", 1 + number).parse().unwrap());
-                    statuses.push(world.ask(protocol, &asking)?.status);
+                    let reply = world.ask(protocol, &asking)?;
+                    let wait = reply.field("retry-after").parse::<u64>().ok();
+                    ensure!(
+                        (reply.status == 429) == wait.is_some_and(|seconds| seconds > 0),
+                        "{} says to wait {wait:?}",
+                        reply.status
+                    );
+                    statuses.push(reply.status);
                 }
                 ensure!(statuses.contains(&403) && statuses.ends_with(&[429]), "answered {statuses:?}");
                 Ok(())
@@ -257,6 +265,39 @@ fn median(world: &World, name: &str) -> Result<Duration, String> {
 
 fn enumeration() -> Vec<Case> {
     let mut all = Vec::new();
+    all.push(
+        Case::story(
+            24,
+            "a locked name is answered alike whether there is one or not",
+            Protocol::ALL,
+            |world, protocol| {
+                world.person("kim");
+                let locked = |number: usize, name: &str| {
+                    let here = format!("127.10.{}.1", number * 10 + protocol as usize);
+                    for _ in 0..3 {
+                        sign_in(world, protocol, &here, name, "a wrong guess 1")?;
+                    }
+                    sign_in(world, protocol, &here, name, PASSWORD)
+                };
+                let (known, unknown) = (locked(1, "kim")?, locked(2, "nobody-here")?);
+                ensure!(known.status == 429, "answered {}", known.status);
+                ensure!(
+                    shape(&known, "kim") == shape(&unknown, "nobody-here"),
+                    "{} differs from {}",
+                    shape(&known, "kim"),
+                    shape(&unknown, "nobody-here")
+                );
+                ensure!(
+                    known.field("retry-after") == "900" && unknown.field("retry-after") == "900",
+                    "one waits {} and the other {}",
+                    known.field("retry-after"),
+                    unknown.field("retry-after")
+                );
+                Ok(())
+            },
+        )
+        .on(Setup::Guarded),
+    );
     for (word, name) in [("disabled", "gone"), ("not yet registered", "pending")] {
         all.push(Case::story(
             24,

@@ -241,7 +241,7 @@ impl Reply {
         address.split('"').next().map(unescaped)
     }
 
-    fn form_with<'a>(&self, fields: impl Iterator<Item = &'a str>) -> Form {
+    pub(crate) fn form_with<'a>(&self, fields: impl Iterator<Item = &'a str>) -> Form {
         let fields: Vec<_> = fields.collect();
         let forms = self.forms();
         forms

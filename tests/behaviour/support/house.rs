@@ -98,6 +98,13 @@ impl House {
         );
     }
 
+    /// Writes more settings below those it was started with; [`House::reload`] puts them in force.
+    pub(crate) fn write_settings(&self, more: &str) {
+        let path = self.folder.path().join("config/portcullis.toml");
+        let settings = fs::read_to_string(path).unwrap();
+        write(self.folder.path(), "config/portcullis.toml", &format!("{settings}{more}\n"));
+    }
+
     /// As the command line asks a running server.
     pub(crate) async fn ask(&self, request: Request) -> Answer {
         control::execute(&self.running.desk, request).await

@@ -392,6 +392,7 @@ pub(crate) fn run_rows(rows: &[u8]) {
                 }
             }
         }
+        failures.extend(world.server.panics().iter().map(|line| format!("{setup:?} · the server: {line}")));
     }
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
 }

@@ -102,6 +102,13 @@ impl Server {
         self.child.id()
     }
 
+    /// What its log says of a panic: nothing, if all is well.
+    pub(crate) fn panics(&self) -> Vec<String> {
+        let log = self.file("log");
+        let panics = log.lines().filter(|line| line.contains("panic"));
+        panics.map(str::to_owned).collect()
+    }
+
     /// What a file of its folder says now: `log`, `data/decisions.jsonl`.
     pub(crate) fn file(&self, name: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.path().join(name)).unwrap_or_default()).into_owned()
