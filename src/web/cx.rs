@@ -344,7 +344,7 @@ pub fn frame(live: &Live, on_portal: bool, now: Timestamp) -> Frame {
             .map_or_else(|| format!("{base}/privacy"), ToString::to_string),
         now: relative::iso(now),
         csrf: String::new(),
-        stale: live.stale.as_ref().map(|stale| stale.problems.join(" · ")),
+        stale: live.stale.as_ref().map(|stale| Arc::clone(&stale.problems)),
         base,
     }
 }

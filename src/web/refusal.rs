@@ -68,7 +68,7 @@ impl Scene<'_> {
                 StatusCode::BAD_REQUEST,
                 "bad-request",
                 "This request cannot be read",
-                &format!("It can be understood in more than one way: {what}. Nothing was passed on."),
+                &format!("Nothing was passed on, because {what}."),
             ),
             RefusalKind::HeadTooLarge { target: true } => self.error(
                 StatusCode::URI_TOO_LONG,

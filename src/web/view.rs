@@ -1,5 +1,7 @@
 //! What every page draws around its content, and the pieces that several pages share.
 
+use std::sync::Arc;
+
 use super::relative::Moment;
 
 /// Where all our pages are, on every host.
@@ -25,7 +27,7 @@ pub struct Frame {
     /// The value of the field `csrf` of every form here.
     pub csrf: String,
     /// Why an older policy is in force, for the console.
-    pub stale: Option<String>,
+    pub stale: Option<Arc<[String]>>,
 }
 
 /// The person a page is for.

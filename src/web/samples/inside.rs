@@ -95,7 +95,7 @@ impl Written {
         let rows = || people.map(|(name, email, kind)| self.row(name, email, kind)).to_vec();
         let user = |kind, sessions| UserPage {
             frame: Frame {
-                stale: Some(self.s("policies/lab.toml:3:1: unknown key")),
+                stale: Some([self.s("policies/lab.toml:3:1: unknown key")].into()),
                 ..frame()
             },
             me: me(),
