@@ -218,6 +218,8 @@ impl Guests {
         );
         let (password, token) = (&self.password, &self.token);
         let settings = folder.join("config/portcullis.toml");
+        // As it was started: who runs it from a checkout has no `portcullis` on the path.
+        let program = std::env::args().next().unwrap_or_else(|| "portcullis".to_owned());
         format!(
             "\n{}\n\
              \x20 {application}/            the sample application: you are sent to sign in, and come back\n\
@@ -238,8 +240,8 @@ impl Guests {
              \x20 curl -H 'Cookie: portcullis=…' {application}/                          200\n\
              \x20 curl --interface 127.0.0.9 -H 'Cookie: portcullis=…' {application}/    403 ip-user\n\
              \n{}\n\
-             \x20 portcullis explain --config {config} --user kim --from 127.0.0.9 {application}/\n\
-             \x20 portcullis who-can --config {config} --from 127.0.0.1 {application}/\n\
+             \x20 {program} explain --config {config} --user kim --from 127.0.0.9 {application}/\n\
+             \x20 {program} who-can --config {config} --from 127.0.0.1 {application}/\n\
              \x20 {folder}/policies    edit them: a second later they are in force, or the log says why not\n\
              \nCtrl-C stops it and throws everything away.\n",
             heading("Open in a browser"),
