@@ -142,15 +142,6 @@ fn refusals() -> Vec<Case> {
             world.nothing_arrived()
         },
     ));
-    all.push(Case::asks(
-        6,
-        "a body that is announced larger than its application takes",
-        Asking::new("POST", "/public/small").body("x".repeat(2000)),
-        |world, reply| {
-            ensure!(reply.status == 413, "answered {}", reply.status);
-            world.nothing_arrived()
-        },
-    ));
     all.push(Case::story(6, "a body larger than its application takes", Protocol::HTTP1, |world, protocol| {
         let mut line = world.line(protocol);
         let body = SMUGGLED.repeat(40);

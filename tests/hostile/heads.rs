@@ -404,13 +404,13 @@ fn sizes() -> Vec<Case> {
             world.nothing_arrived()
         })
     };
+    // More than a head may have, and not more than the server reads before it closes on what it refused: of a client that sends more the
+    // system may throw away the answer it has not read yet.
+    let without_end = || "a".repeat(90_000);
     let mut all = vec![
         too_large("40 kB in one field", Asking::get("/public/a").field("x", "y".repeat(40_000))),
         too_large("40 kB in many fields", padded(40_000)),
-        too_large(
-            "200 kB of cookies",
-            Asking::get("/public/a").field("cookie", "c=1; ".repeat(40_000)),
-        ),
+        too_large("90 kB of cookies", Asking::get("/public/a").field("cookie", "c=1; ".repeat(18_000))),
         too_large("a name of 40 kB", Asking::get("/public/a").field(&"x".repeat(40_000), "y")),
         too_large("a target of 17 kB", Asking::get(&format!("/public/{}", "a".repeat(17_000)))),
         too_large("a query of 17 kB", Asking::get(&format!("/public/a?{}", "a".repeat(17_000)))),
@@ -455,16 +455,16 @@ fn sizes() -> Vec<Case> {
     all.push(Case::refused(
         15,
         "a request line without end",
-        "GET /".to_owned() + &"a".repeat(200_000),
+        "GET /".to_owned() + &without_end(),
         &[414, 431, 400],
     ));
     all.push(Case::refused(
         15,
         "a name without end",
-        format!("GET /public/a HTTP/1.1\r\n{HOST}{}", "a".repeat(200_000)),
+        format!("GET /public/a HTTP/1.1\r\n{HOST}{}", without_end()),
         &[431, 400],
     ));
-    all.push(Case::refused(15, "no line at all", "a".repeat(200_000), &[431, 400]));
+    all.push(Case::refused(15, "no line at all", without_end(), &[431, 400]));
     all.push(Case::story(15, "empty lines without end", Protocol::HTTP1, |world, protocol| {
         let mut line = world.line(protocol);
         line.send("\r\n".repeat(100_000).as_bytes());
