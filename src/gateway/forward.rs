@@ -26,8 +26,8 @@ use crate::upstream::{Fault, Patience, RequestBody, SendError, Sending, Upload, 
 use super::body::Body;
 use super::{Ask, Gateway, Made, assertion, identity_headers, refused, upgrade};
 
-/// So many fields of ours are usual: room for them is made at once.
-const OURS_AT_MOST: usize = 24;
+/// So many fields of ours come besides those that say who asks: room for them is made at once.
+const OURS_AT_MOST: usize = 12;
 
 /// Everything a request is forwarded with.
 pub(super) struct Forward<'a> {
@@ -125,11 +125,13 @@ impl Forward<'_> {
         *head.method_mut() = parts.method.clone();
         *head.uri_mut() = self.target(&parts.uri);
         let headers = head.headers_mut();
-        headers.reserve(parts.headers.len() + OURS_AT_MOST);
-        identity_headers::pass_on(&parts.headers, headers, &self.gateway.protected(self.application));
-        if takes_trailers(&parts.headers) {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
+        if let Some(told) = &self.made.decision.told {
+            let rules = &self.application.headers;
+            let decision = rules.identity.then_some(&self.made.shown);
+            let assertion = rules.assertion.then(|| self.assertion().unwrap_or(HeaderValue::from_static("")));
+            *headers = identity_headers::identity(told, decision, assertion);
         }
+        headers.reserve(parts.headers.len() + OURS_AT_MOST);
         let origin = identity_headers::Origin {
             client: &self.ask.read.client,
             peer: self.ask.connection.peer,
@@ -137,15 +139,13 @@ impl Forward<'_> {
             host: &self.ask.read.authority,
         };
         identity_headers::set_origin(headers, &origin, self.ask.read.id, self.ask.conversation.origin());
-        if let Some(told) = &self.made.decision.told {
-            let rules = &self.application.headers;
-            let decision = rules.identity.then_some(&self.made.shown);
-            let assertion = rules.assertion.then(|| self.assertion().unwrap_or(HeaderValue::from_static("")));
-            identity_headers::set_identity(headers, told, decision, assertion);
-        }
         if let Some(host) = self.host() {
             headers.insert(HOST, host);
         }
+        if takes_trailers(&parts.headers) {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        identity_headers::pass_on(&parts.headers, headers, &self.gateway.protected(self.application));
         head
     }
 

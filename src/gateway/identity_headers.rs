@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONNECTION, COOKIE, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{CONNECTION, COOKIE, Entry, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, header};
 
 use crate::model::id::{DecisionId, RequestId};
@@ -24,7 +24,7 @@ const DECISION: HeaderName = HeaderName::from_static("x-portcullis-decision");
 const ASSERTION: HeaderName = HeaderName::from_static("x-portcullis-jwt-assertion");
 
 /// Fields that are about one connection only (RFC 9110 section 7.6.1), and two that browsers and old proxies add to them.
-const HOP_BY_HOP: [HeaderName; 10] = [
+static HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
@@ -64,19 +64,24 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
-    for name in &HOP_BY_HOP {
+    // Each field is looked at once, which is cheaper than to ask for ten names of which one or two are there.
+    while let Some(name) = headers.keys().find_map(|name| HOP_BY_HOP.iter().find(|hop| *hop == name)) {
         headers.remove(name);
     }
 }
 
-/// Copies to `onward` what a client's fields may say to an application: not what is about one connection only, not what a client claims
+/// Adds to `onward` what a client's fields may say to an application: not what is about one connection only, not what a client claims
 /// under a name that is ours to speak under, none of our cookies, no credential of a service, and nothing that is answered or said anew here.
 ///
-/// The client's own stay as they are: a request that has to be sent twice is made twice.
+/// What is in `onward` already is ours, and no field of a client's replaces it or comes beside it. The client's own stay as they are: a
+/// request that has to be sent twice is made twice.
 pub fn pass_on(headers: &HeaderMap, onward: &mut HeaderMap, protected: &ProtectedNames) {
     let named = named_by_connection(headers);
+    let of_a_service = authenticate::shows_service_credential(headers);
     let mut room = Vec::new();
     let mut cookies = false;
+    // Fields of one name come one after the other.
+    let mut added = None;
     for (name, value) in headers {
         if name == COOKIE {
             cookies = true;
@@ -84,36 +89,51 @@ pub fn pass_on(headers: &HeaderMap, onward: &mut HeaderMap, protected: &Protecte
         }
         let stays = name == header::EXPECT
             || name == header::CONTENT_LENGTH
+            || of_a_service && name == header::AUTHORIZATION
             || HOP_BY_HOP.contains(name)
             || named.contains(name)
             || protected.covers(name.as_str(), &mut room);
-        if !stays {
-            onward.append(name.clone(), value.clone());
+        if stays {
+            continue;
+        }
+        match onward.entry(name) {
+            Entry::Vacant(free) => {
+                free.insert(value.clone());
+                added = Some(name);
+            }
+            Entry::Occupied(mut taken) if added == Some(name) => taken.append(value.clone()),
+            Entry::Occupied(_) => {}
         }
     }
-    if cookies && let Some(value) = cookies_of_others(headers) {
-        onward.insert(COOKIE, value);
-    }
-    if authenticate::shows_service_credential(headers) {
-        onward.remove(header::AUTHORIZATION);
+    if cookies && let (Some(value), Entry::Vacant(free)) = (cookies_of_others(headers), onward.entry(COOKIE)) {
+        free.insert(value);
     }
 }
 
 /// Whether a cookie of that name is ours, with or without the prefix that browsers guard.
-fn is_our_cookie(name: &str) -> bool {
-    let bare = match name.get(..7) {
-        Some(prefix) if prefix.eq_ignore_ascii_case("__Host-") => name.get(7..).unwrap_or(""),
+fn is_our_cookie(name: &[u8]) -> bool {
+    let bare = match name.split_at_checked(7) {
+        Some((prefix, bare)) if prefix.eq_ignore_ascii_case(b"__Host-") => bare,
         _ => name,
     };
-    ["portcullis", "portcullis-login", "portcullis-realm"]
+    [&b"portcullis"[..], b"portcullis-login", b"portcullis-realm"]
         .iter()
         .any(|ours| bare.eq_ignore_ascii_case(ours))
 }
 
 /// The name of a cookie pair. A pair without `=` is a nameless cookie, which browsers send back as it stands: its value may pass for a name.
-fn cookie_name(pair: &str) -> &str {
-    let named = pair.trim_start_matches(|c: char| c == '=' || c.is_whitespace());
-    named.split('=').next().unwrap_or(named).trim()
+fn cookie_name(pair: &[u8]) -> &[u8] {
+    let begin = pair.iter().position(|byte| *byte != b'=' && !is_blank(*byte)).unwrap_or(pair.len());
+    let named = pair.get(begin..).unwrap_or_default();
+    let end = named.iter().position(|byte| *byte == b'=').unwrap_or(named.len());
+    let name = named.get(..end).unwrap_or_default();
+    let end = name.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1);
+    name.get(..end).unwrap_or_default()
+}
+
+/// What some reader of cookies may take for a blank: of those that a field's value can hold, blank and tab (RFC 9110 section 5.5).
+const fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace()
 }
 
 /// The cookies of a request without ours, in one field; none if nothing is left.
@@ -125,10 +145,9 @@ pub fn cookies_of_others(headers: &HeaderMap) -> Option<HeaderValue> {
     for (number, value) in headers.get_all(COOKIE).iter().enumerate() {
         as_it_came = (number == 0).then_some(value);
         for pair in value.as_bytes().split(|byte| *byte == b';') {
-            let shown = String::from_utf8_lossy(pair);
-            if is_our_cookie(cookie_name(&shown)) {
+            if is_our_cookie(cookie_name(pair)) {
                 ours = true;
-            } else if !shown.trim().is_empty() {
+            } else if !pair.trim_ascii().is_empty() {
                 if !kept.is_empty() {
                     kept.extend_from_slice(b"; ");
                 }
@@ -146,8 +165,8 @@ pub fn cookies_of_others(headers: &HeaderMap) -> Option<HeaderValue> {
 /// Removes from an application's answer what would set a cookie of ours.
 pub fn keep_our_cookies(headers: &mut HeaderMap) {
     let sets_ours = |value: &HeaderValue| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        is_our_cookie(cookie_name(text.split(';').next().unwrap_or("")))
+        let pair = value.as_bytes().split(|byte| *byte == b';').next();
+        pair.is_some_and(|pair| is_our_cookie(cookie_name(pair)))
     };
     if !headers.get_all(SET_COOKIE).iter().any(sets_ours) {
         return;
@@ -221,7 +240,7 @@ fn hops(origin: &Origin<'_>) -> impl Iterator<Item = IpAddr> {
     origin.client.chain.iter().copied().chain(origin.peer)
 }
 
-/// Sets the forwarded fields. The client's own were left out before. `kept` are those of the request before on this connection.
+/// Sets the forwarded fields, but for those that an application is told otherwise. `kept` are those of the request before on this connection.
 pub fn set_origin(headers: &mut HeaderMap, origin: &Origin<'_>, request: RequestId, kept: &Mutex<Option<Arc<OriginFields>>>) {
     let known = kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let fields = known.filter(|known| known.say(origin)).unwrap_or_else(|| {
@@ -230,13 +249,15 @@ pub fn set_origin(headers: &mut HeaderMap, origin: &Origin<'_>, request: Request
         fields
     });
     for (name, value) in &fields.fields {
-        if let Some(value) = value {
-            headers.insert(name, value.clone());
+        if let (Some(value), Entry::Vacant(free)) = (value, headers.entry(name)) {
+            free.insert(value.clone());
         }
     }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.scheme.as_str()));
-    if let Some(id) = request_id(request) {
-        headers.insert(X_REQUEST_ID, id);
+    if let Entry::Vacant(free) = headers.entry(X_FORWARDED_PROTO) {
+        free.insert(HeaderValue::from_static(origin.scheme.as_str()));
+    }
+    if let (Some(id), Entry::Vacant(free)) = (request_id(request), headers.entry(X_REQUEST_ID)) {
+        free.insert(id);
     }
 }
 
@@ -266,17 +287,16 @@ fn node(address: IpAddr) -> String {
     }
 }
 
-/// Sets who asks. Every name is set, empty where there is nothing to say, so that no front proxy can leave a forged one in place.
-pub fn set_identity(headers: &mut HeaderMap, told: &Told, decision: Option<&HeaderValue>, assertion: Option<HeaderValue>) {
-    for (name, value) in told.headers() {
-        headers.insert(name, value.clone());
-    }
+/// Begins a head with who asks. Every name is set, empty where there is nothing to say, so that no front proxy can leave a forged one in place.
+pub fn identity(told: &Told, decision: Option<&HeaderValue>, assertion: Option<HeaderValue>) -> HeaderMap {
+    let mut headers = told.fields().clone();
     if let Some(decision) = decision {
         headers.insert(DECISION, decision.clone());
     }
     if let Some(assertion) = assertion {
         headers.insert(ASSERTION, assertion);
     }
+    headers
 }
 
 /// The value of `X-Portcullis-Decision`: `d-…;allow;reason=requirement-met;generation=5f0c2a91`.
@@ -372,6 +392,25 @@ mod tests {
             ]
         );
         assert_eq!(headers, before);
+    }
+
+    #[test]
+    fn nothing_of_a_client_takes_the_place_of_ours_or_comes_beside_it() {
+        let headers = map(&[
+            ("x-login", "root"),
+            ("x-login", "admin"),
+            ("accept", "text/html"),
+            ("accept", "*/*"),
+            ("cookie", "a=1"),
+            ("x-login-too", "me"),
+        ]);
+        let mut onward = map(&[("x-login", "ada"), ("cookie", "ours=1")]);
+        // Should a name ever be missing among those that are protected.
+        pass_on(&headers, &mut onward, &ProtectedNames::none());
+        assert_eq!(all(&onward, "x-login"), ["ada"]);
+        assert_eq!(all(&onward, "cookie"), ["ours=1"]);
+        assert_eq!(all(&onward, "accept"), ["text/html", "*/*"]);
+        assert_eq!(all(&onward, "x-login-too"), ["me"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::model::principal::{Identity, Service};
 use crate::model::role::words;
@@ -38,19 +38,26 @@ words!(
 /// The identity headers of one answer, measured against the budget. The gateway adds the decision's own header and the assertion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    headers: Vec<(HeaderName, HeaderValue)>,
+    /// As a map, so that a request's head begins as a copy of it: much cheaper than setting each.
+    headers: HeaderMap,
 }
 
 impl Told {
     /// Each header to set. An empty value is sent too: nobody's forged one may stay in place.
     pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.headers.iter().map(|(name, value)| (name, value))
+        self.headers.iter()
+    }
+
+    /// All of them, to begin a head with.
+    #[must_use]
+    pub const fn fields(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// The value of one header, if it is among them.
     #[must_use]
     pub fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value)
+        self.headers.get(name)
     }
 
     /// How much of the budget it takes: names, values, and the four bytes that part them.
@@ -60,10 +67,7 @@ impl Told {
     }
 
     fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        match self.headers.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => self.headers.push((name, value)),
-        }
+        self.headers.insert(name, value);
     }
 }
 

@@ -162,17 +162,20 @@ impl Patience {
 pub enum RequestBody {
     /// There is none.
     Empty,
-    /// It comes from the client.
-    Client {
-        /// The client's end.
-        body: Incoming,
-        /// So many bytes are still allowed.
-        left: Option<u64>,
-        /// Told how it goes.
-        upload: Arc<Upload>,
-        /// How long the client is waited for.
-        patience: Patience,
-    },
+    /// It comes from the client. Boxed, so that the many requests without one are moved cheaply.
+    Client(Box<ClientBody>),
+}
+
+/// A body that comes from a client.
+#[derive(Debug)]
+pub struct ClientBody {
+    body: Incoming,
+    /// So many bytes are still allowed.
+    left: Option<u64>,
+    /// Told how it goes.
+    upload: Arc<Upload>,
+    /// How long the client is waited for.
+    patience: Patience,
 }
 
 impl RequestBody {
@@ -184,12 +187,12 @@ impl RequestBody {
         }
         let upload = Upload::begin();
         (
-            Self::Client {
+            Self::Client(Box::new(ClientBody {
                 body,
                 left: most,
                 upload: Arc::clone(&upload),
                 patience,
-            },
+            })),
             Some(upload),
         )
     }
@@ -206,15 +209,15 @@ impl Body for RequestBody {
     type Error = Fault;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let Self::Client {
+        let Self::Client(client) = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        let ClientBody {
             body,
             left,
             upload,
             patience,
-        } = self.get_mut()
-        else {
-            return Poll::Ready(None);
-        };
+        } = &mut **client;
         let next = Pin::new(&mut *body).poll_frame(cx);
         if next.is_pending() {
             upload.waker.register(cx.waker());
@@ -263,14 +266,14 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Client { body, .. } => body.is_end_stream(),
+            Self::Client(client) => client.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Client { body, .. } => body.size_hint(),
+            Self::Client(client) => client.body.size_hint(),
         }
     }
 }

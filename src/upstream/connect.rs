@@ -21,6 +21,9 @@ use super::{Cluster, Server, Wanted};
 
 /// The largest response head that is taken, in bytes.
 pub(super) const MOST_HEAD: usize = 64 * 1024;
+/// The most that is read at once, in bytes: the library reads more with each time that it got all it had room for. 64 KiB behind a head are
+/// read in one go, and so are written in one.
+const MOST_READ: usize = 128 * 1024;
 const WINDOW_OF_STREAM: u32 = 1024 * 1024;
 const WINDOW_OF_CONNECTION: u32 = 4 * 1024 * 1024;
 
@@ -95,7 +98,7 @@ async fn open(cluster: &Cluster, server: &Server, wanted: Wanted) -> Result<Send
         return Ok(Sender::Http2(sender));
     }
     let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MOST_HEAD)
+        .max_buf_size(MOST_READ)
         .handshake(TokioIo::new(Line { socket, begun: false }))
         .await?;
     tokio::spawn(async move { drop(connection.with_upgrades().await) });
