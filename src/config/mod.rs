@@ -6,12 +6,13 @@ mod grammar;
 mod parse;
 mod settings;
 mod tables;
+mod tls;
 
 pub use crate::base::sources::{NamedFile, PolicyTexts, SourceText, Sources, Wanted};
 
 pub use address::{ListenAddress, PublicUrl};
 pub use parse::{load, policy_dir, wanted};
 pub use settings::{
-    Assertion, BackupTimer, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder, SessionBounds, Settings,
-    SigningAlgorithm, Site, SiteFile, StoreKind, StoreSettings, Tls,
+    Acme, Assertion, BackupTimer, Challenge, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder,
+    SessionBounds, Settings, SigningAlgorithm, Site, SiteFile, StoreKind, StoreSettings, Tls,
 };

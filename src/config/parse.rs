@@ -18,7 +18,7 @@ use super::address::ListenAddress;
 use super::environment;
 use super::grammar::{loopback, mail_url, network, page_url, peer_name};
 use super::settings::{
-    DecisionLog, Dialect, Keys, Listen, LoggedPath, Mail, Peer, PolicyFolder, Settings, Site, SiteFile, StoreKind, StoreSettings, Tls,
+    DecisionLog, Dialect, Keys, Listen, LoggedPath, Mail, Peer, PolicyFolder, Settings, Site, SiteFile, StoreKind, StoreSettings,
 };
 use super::tables::{assertion, backup, limits, listen, server, session, span, trusted};
 
@@ -84,9 +84,10 @@ fn written(sources: &Sources) -> (Table, Span, Vec<Diagnostic>) {
     (table, Span { file: name, bytes: 0..0 }, slips)
 }
 
-struct Parser<'s> {
+/// Reads the tables that name files.
+pub(super) struct Parser<'s> {
     sources: &'s Sources,
-    problems: &'s Problems,
+    pub(super) problems: &'s Problems,
     wanted: Vec<Wanted>,
 }
 
@@ -143,7 +144,7 @@ impl Parser<'_> {
         })
     }
 
-    fn path(&self, written: &str) -> PathBuf {
+    pub(super) fn path(&self, written: &str) -> PathBuf {
         self.sources.root.join(written)
     }
 
@@ -171,7 +172,7 @@ impl Parser<'_> {
         text.map(|text| Secret::new(text.to_owned()))
     }
 
-    fn look(&mut self, file: &At<String>, secret: bool) -> Option<NamedFile> {
+    pub(super) fn look(&mut self, file: &At<String>, secret: bool) -> Option<NamedFile> {
         self.wanted.push(Wanted {
             written: file.value.clone(),
             secret,
@@ -206,46 +207,7 @@ impl Parser<'_> {
         from_file
     }
 
-    fn tls(&mut self, top: &mut Reader<'_>, listen: &Listen) -> Option<Tls> {
-        let Some(mut tls) = top.table("tls") else {
-            if !listen.https.is_empty() {
-                self.problems.push(
-                    Diagnostic::error("E122", "`listen.https` needs a certificate")
-                        .at(top.place().clone())
-                        .help("set tls.cert_file and tls.key_file"),
-                );
-            }
-            return None;
-        };
-        let text = |text: &str| Ok(text.to_owned());
-        let certs = tls.one_or_more("cert_file", text);
-        let keys = tls.one_or_more("key_file", text);
-        let client_ca = tls.text("client_ca_file");
-        let (certs, keys) = match (certs, keys) {
-            (Some(certs), Some(keys)) if certs.value.len() == keys.value.len() => (certs.value, keys.value),
-            _ => {
-                self.problems
-                    .push(Diagnostic::error("E122", "`tls` needs a `key_file` for each `cert_file`").at(tls.place().clone()));
-                (Vec::new(), Vec::new())
-            }
-        };
-        tls.finish();
-        let certificates = certs
-            .iter()
-            .zip(&keys)
-            .map(|(cert, key)| {
-                let _ = self.look(cert, false);
-                let _ = self.look(key, true);
-                (self.path(&cert.value), self.path(&key.value))
-            })
-            .collect();
-        Some(Tls {
-            certificates,
-            client_ca_file: self.file_path(client_ca),
-        })
-    }
-
-    fn file_path(&mut self, file: Option<At<String>>) -> Option<PathBuf> {
+    pub(super) fn file_path(&mut self, file: Option<At<String>>) -> Option<PathBuf> {
         let file = file?;
         let _ = self.look(&file, false);
         Some(self.path(&file.value))

@@ -81,6 +81,34 @@ pub struct Tls {
     pub certificates: Vec<(PathBuf, PathBuf)>,
     /// Authorities that clients' certificates must come from.
     pub client_ca_file: Option<PathBuf>,
+    /// An authority that gives certificates by itself.
+    pub acme: Option<Acme>,
+}
+
+/// How an authority sees that a host is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// By a handshake on port 443 (RFC 8737).
+    TlsAlpn01,
+    /// By a request in clear on port 80 (RFC 8555 section 8.3).
+    Http01,
+}
+
+/// An authority that gives certificates by itself, by ACME (RFC 8555). Its terms have been agreed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// Where its directory is, an https URL.
+    pub directory: String,
+    /// Mail addresses it may write to.
+    pub contact: Vec<String>,
+    /// How it sees that a host is ours.
+    pub challenge: Challenge,
+    /// Hosts to have certificates for; none: the portal's and those of all applications.
+    pub names: Option<Vec<String>>,
+    /// Authorities the directory's own certificate must come from; none: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Folder of the account's key and of the certificates.
+    pub dir: PathBuf,
 }
 
 /// How a front proxy asks.

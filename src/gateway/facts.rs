@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, header};
 
 use crate::app::refusal::Asked;
 use crate::base::time::Timestamp;
+use crate::config::Challenge;
 use crate::config::Settings;
 use crate::model::id::RequestId;
 use crate::policy::facts::{Host, RequestFacts, RequestPath, Scheme, Via};
@@ -115,13 +116,17 @@ pub fn admit_http2(parts: &Parts, limits: &HeadLimits) -> Result<Canonical, Flaw
     admit(&head, limits)
 }
 
-/// How a request came in: over TLS; else what a trusted proxy says; else as the portal is reached.
+/// How a request came in: over TLS; else what a trusted proxy says; else as the portal is reached, since something in front may end TLS.
+///
+/// Where an authority looks at port 80 nothing does, and anybody may come there in clear.
 fn scheme(connection: Connection, client: &Client, headers: &HeaderMap, settings: &Settings) -> Scheme {
     if connection.secure {
         return Scheme::Https;
     }
     let said = client.through_proxy.then(|| forwarded_proto(headers)).flatten();
-    said.unwrap_or(if settings.public_url.is_secure() {
+    let authority = settings.tls.as_ref().and_then(|tls| tls.acme.as_ref());
+    let is_looked_at = authority.is_some_and(|authority| authority.challenge == Challenge::Http01) && !client.through_proxy;
+    said.unwrap_or(if settings.public_url.is_secure() && !is_looked_at {
         Scheme::Https
     } else {
         Scheme::Http

@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::Settings;
 use crate::gateway::facts::Connection;
 
+use super::acme::challenges;
 use super::listener::Worker;
 use super::proxy_protocol::Said;
 use super::socket::ClientSocket;
@@ -70,10 +71,11 @@ impl Worker {
         let Ok(Ok(socket)) = Box::pin(handshake).await else {
             return;
         };
-        if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
-            Box::pin(http2::serve(self, socket, connection, limits, accepted)).await;
-        } else {
-            http1::serve(self, Box::new(socket), connection, limits, accepted).await;
+        match socket.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Box::pin(http2::serve(self, socket, connection, limits, accepted)).await,
+            // An authority has seen what it wanted in the handshake; nothing is served.
+            Some(challenges::PROTOCOL) => {}
+            _ => http1::serve(self, Box::new(socket), connection, limits, accepted).await,
         }
     }
 }

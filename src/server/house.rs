@@ -33,6 +33,7 @@ use crate::web::cookies::{Cookie, Keep};
 use crate::web::view::BASE;
 use crate::web::{Visitor, Web};
 
+use super::acme::challenges::Challenges;
 use super::listener::head_limits;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,6 +44,8 @@ pub struct House {
     pub app: Arc<App>,
     /// The way to applications.
     pub gateway: Arc<Gateway>,
+    /// What an authority that looks whether a host is ours is told.
+    challenges: Arc<Challenges>,
     web: Web,
 }
 
@@ -77,10 +80,17 @@ impl House {
     /// A house that goes by the rules in force.
     #[must_use]
     pub fn new(app: Arc<App>) -> Arc<Self> {
+        Self::with_challenges(app, Arc::default())
+    }
+
+    /// The same, which also tells an authority what it looks for.
+    #[must_use]
+    pub fn with_challenges(app: Arc<App>, challenges: Arc<Challenges>) -> Arc<Self> {
         let gateway = Arc::new(Gateway::new(&app));
         Arc::new(Self {
             app,
             gateway,
+            challenges,
             web: Web::new(),
         })
     }
@@ -141,6 +151,12 @@ impl House {
             Ok(canonical) => canonical,
             Err(flaw) => return refuse(&live, &of_flaw(flaw, id, &parts), now),
         };
+        if !connection.secure
+            && parts.method == Method::GET
+            && let Some(text) = self.challenges.text(canonical.host.as_str(), parts.uri.path())
+        {
+            return Answered::ours(text_for_authority(text));
+        }
         let mut read = facts::read(&parts, canonical.host, connection, &live.settings, id, now);
         let cookies = OurCookies::read(&parts.headers, live.settings.public_url.is_secure());
         if let Some(kind) = at_the_door(&live, &read, &cookies) {
@@ -244,6 +260,14 @@ impl House {
             headers.append(SET_COOKIE, cookie);
         }
     }
+}
+
+/// The key authorization, as RFC 8555 section 8.3 wants it.
+fn text_for_authority(text: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 /// The judgement of the head: made by the socket for HTTP/1, made here for HTTP/2.

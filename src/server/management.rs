@@ -40,6 +40,9 @@ pub struct Readiness {
     /// Why the policies in force are not those in the files. Does not make it unready: the last good ones protect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_stale: Option<String>,
+    /// Hosts that the authority gave no certificate for, or none anew. Does not make it unready: the authority must be able to look at us.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
     /// What makes it unready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -137,6 +140,7 @@ mod tests {
                 ready: self.ready,
                 generation: "5f0c2a91".into(),
                 policy_stale: Some("E111".into()),
+                certificates: Vec::new(),
                 problems: Vec::new(),
             }
         }

@@ -1,5 +1,6 @@
 //! Sockets, TLS, reloading, chores and shutdown.
 
+pub mod acme;
 pub mod activation;
 pub mod alone;
 pub mod backups;

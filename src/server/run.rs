@@ -20,6 +20,7 @@ use crate::base::random::Random;
 use crate::base::time::Clock;
 use crate::config::ListenAddress;
 
+use super::acme::Missing;
 use super::activation::{CannotInherit, Inherited, Socket};
 use super::files::{Files, Unreadable};
 use super::house::House;
@@ -29,7 +30,7 @@ use super::opening::{self, CannotOpen, Desk, Opener};
 use super::reload::reload;
 use super::tls::{TlsError, server_config};
 use super::watch::{Watch, folders_of};
-use super::{backups, chores, control, listener, supervisor};
+use super::{acme, backups, chores, control, listener, supervisor};
 
 /// How long requests that have begun may take to end once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -167,7 +168,8 @@ impl Running {
         }
         let addresses = |bound: &[Bound]| bound.iter().filter_map(Bound::socket_address).collect::<Vec<_>>();
         let (http_at, https_at) = (addresses(&http), addresses(&https));
-        let house = House::new(Arc::clone(&desk.app));
+        let challenges = certificates.as_ref().map(|certificates| Arc::clone(&certificates.challenges));
+        let house = House::with_challenges(Arc::clone(&desk.app), challenges.unwrap_or_default());
         let open = desk.app.open.clone();
         desk.store.subscribe(Box::new(move |changes| open.moved(changes)));
         let bound = http.into_iter().chain(https).collect();
@@ -185,9 +187,13 @@ impl Running {
             desk: Arc::clone(&desk),
         };
         running.beside.spawn(async move { house.attend().await });
-        let told = Arc::new(Told(Arc::clone(&desk)));
+        let missing = Arc::new(Missing::default());
+        let told = Arc::new(Told(Arc::clone(&desk), Arc::clone(&missing)));
         for one in bound_management {
             running.beside.spawn(management::serve(one, Arc::clone(&told) as Arc<dyn Tells>));
+        }
+        if let Some(certificates) = certificates.clone() {
+            running.beside.spawn(acme::keep(Arc::clone(&desk), certificates, missing));
         }
         running.beside.spawn(chores::each_in_its_time(Arc::clone(&desk), certificates));
         running.say_first_admin(say).await;
@@ -277,7 +283,7 @@ impl Running {
     }
 }
 
-struct Told(Arc<Desk>);
+struct Told(Arc<Desk>, Arc<Missing>);
 
 impl Tells for Told {
     fn started(&self) -> bool {
@@ -292,6 +298,7 @@ impl Tells for Told {
             ready: problems.is_empty(),
             generation: live.generation().to_string(),
             policy_stale: live.stale.as_ref().map(|stale| stale.problems.join("\n")),
+            certificates: self.1.lines(),
             problems,
         }
     }

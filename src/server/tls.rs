@@ -1,10 +1,10 @@
 //! TLS of the gateway: certificates chosen by name, and replaced without a restart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
@@ -19,6 +19,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::base::time::Timestamp;
 use crate::config::Tls;
+
+use super::acme::challenges;
+use super::acme::challenges::Challenges;
 
 /// Why certificates cannot be used. Each names the file and what to mend.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,7 @@ pub enum TlsError {
     #[error("TLS cannot be set up")]
     Library(#[source] rustls::Error),
     /// No certificate is configured.
-    #[error("listen.https needs tls.cert_file and tls.key_file")]
+    #[error("listen.https needs tls.cert_file and tls.key_file, or [tls.acme]")]
     None,
 }
 
@@ -84,53 +87,119 @@ pub struct Ending {
     pub at: Timestamp,
 }
 
+/// A certificate that can be shown, with what it says of itself.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    certified: Arc<CertifiedKey>,
+    /// The hosts it names, in lower case.
+    pub names: Vec<String>,
+    /// Its first moment.
+    pub begins: Timestamp,
+    /// Its last moment.
+    pub ends: Timestamp,
+}
+
+impl Loaded {
+    /// Reads a chain and its key, which may stand in one file.
+    ///
+    /// # Errors
+    /// [`TlsError`]: the first thing that is wrong with them.
+    pub fn read(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<Self, TlsError> {
+        Self::parse((&read(certificate)?, certificate), (&read(key)?, key), provider)
+    }
+
+    /// The same of texts that were read, or are to be written, under these names.
+    ///
+    /// # Errors
+    /// [`TlsError`]: the first thing that is wrong with them.
+    pub fn parse((text, certificate): (&[u8], &Path), key: (&[u8], &Path), provider: &CryptoProvider) -> Result<Self, TlsError> {
+        let none = || TlsError::NoCertificate {
+            file: certificate.to_owned(),
+        };
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(|_| none())?;
+        let leaf = chain.first().ok_or_else(none)?;
+        let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| none())?;
+        let names = names_in(&parsed).ok_or_else(|| TlsError::NoName {
+            file: certificate.to_owned(),
+        })?;
+        let begins = Timestamp::from_secs(parsed.validity().not_before.timestamp());
+        let ends = Timestamp::from_secs(parsed.validity().not_after.timestamp());
+        Ok(Self {
+            certified: Arc::new(certify(chain, certificate, key, provider)?),
+            names,
+            begins,
+            ends,
+        })
+    }
+
+    fn ending(&self) -> Ending {
+        Ending {
+            name: self.names.first().cloned().unwrap_or_default(),
+            at: self.ends,
+        }
+    }
+}
+
+/// Where certificates come from.
+#[derive(Debug, Default)]
+struct Origins {
+    /// Files that the settings name.
+    files: Vec<Loaded>,
+    /// Given by an authority, by the host each was asked for.
+    issued: BTreeMap<String, Loaded>,
+    /// Hosts an authority is to give one for.
+    asked: BTreeSet<String>,
+}
+
 /// The certificates in use, by the names in them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Certificates {
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// By the domain behind the `*.`.
     under: HashMap<String, Arc<CertifiedKey>>,
-    first: Arc<CertifiedKey>,
+    /// Hosts whose certificate has not been given yet.
+    missing: HashSet<String>,
+    first: Option<Arc<CertifiedKey>>,
     endings: Vec<Ending>,
 }
 
 impl Certificates {
-    fn load(tls: &Tls, provider: &CryptoProvider) -> Result<Self, TlsError> {
-        let mut exact = HashMap::new();
-        let mut under = HashMap::new();
-        let mut first = None;
-        let mut endings = Vec::new();
-        for (certificate, key) in &tls.certificates {
-            let (chain, names, ends) = read_chain(certificate)?;
-            let certified = Arc::new(certify(chain, certificate, key, provider)?);
-            endings.push(Ending {
-                name: names.first().cloned().unwrap_or_default(),
-                at: ends,
-            });
-            for name in names {
-                // The first certificate that names a host keeps it.
+    fn of_all(origins: &Origins) -> Self {
+        let mut all = Self::default();
+        for loaded in origins.files.iter().chain(origins.issued.values()) {
+            all.endings.push(loaded.ending());
+            for name in &loaded.names {
+                let certified = Arc::clone(&loaded.certified);
+                // The first certificate that names a host keeps it, so files win.
                 match name.strip_prefix("*.") {
-                    Some(domain) => under.entry(domain.to_owned()).or_insert_with(|| Arc::clone(&certified)),
-                    None => exact.entry(name).or_insert_with(|| Arc::clone(&certified)),
+                    Some(domain) => all.under.entry(domain.to_owned()).or_insert(certified),
+                    None => all.exact.entry(name.clone()).or_insert(certified),
                 };
             }
-            first.get_or_insert(certified);
+            all.first.get_or_insert_with(|| Arc::clone(&loaded.certified));
         }
-        Ok(Self {
-            exact,
-            under,
-            first: first.ok_or(TlsError::None)?,
-            endings,
-        })
+        all.missing = origins.asked.iter().filter(|name| all.named(name).is_none()).cloned().collect();
+        all
     }
 
-    fn of(&self, name: Option<&str>) -> Arc<CertifiedKey> {
-        // Without a name, or with one that no certificate has, the first is shown: the client then says what is wrong in its own words.
-        let found = name.and_then(|name| {
+    /// The certificate that names a host, given in lower case.
+    fn named(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        self.exact.get(name).or_else(|| self.under.get(name.split_once('.')?.1))
+    }
+
+    fn of(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        if let Some(name) = name {
             let name = name.to_ascii_lowercase();
-            self.exact.get(&name).or_else(|| self.under.get(name.split_once('.')?.1)).cloned()
-        });
-        found.unwrap_or_else(|| Arc::clone(&self.first))
+            if let Some(found) = self.named(&name) {
+                return Some(Arc::clone(found));
+            }
+            // Another's certificate would be taken for an attack; an alert is what this is.
+            if self.missing.contains(&name) {
+                return None;
+            }
+        }
+        // Without a name, or with one that no certificate has, the first is shown: the client then says what is wrong in its own words.
+        self.first.clone()
     }
 }
 
@@ -138,12 +207,18 @@ impl Certificates {
 #[derive(Debug)]
 pub struct Resolver {
     certificates: ArcSwap<Certificates>,
+    origins: Mutex<Origins>,
     provider: Arc<CryptoProvider>,
+    /// What is shown to an authority that looks whether a host is ours.
+    pub challenges: Arc<Challenges>,
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.certificates.load().of(hello.server_name()))
+        if challenges::is_for_challenge(&hello) {
+            return self.challenges.certificate(hello.server_name());
+        }
+        self.certificates.load().of(hello.server_name())
     }
 }
 
@@ -153,15 +228,50 @@ impl Resolver {
     /// # Errors
     /// [`TlsError`]: the first thing that is wrong.
     pub fn replace(&self, tls: &Tls) -> Result<(), TlsError> {
-        let next = Certificates::load(tls, &self.provider)?;
-        self.certificates.store(Arc::new(next));
+        let read = |(certificate, key): &(PathBuf, PathBuf)| Loaded::read(certificate, key, &self.provider);
+        let files = tls.certificates.iter().map(read).collect::<Result<_, _>>()?;
+        self.change(|origins| origins.files = files);
         Ok(())
+    }
+
+    /// Says for which hosts an authority is asked. Certificates it gave for others are no longer shown.
+    pub fn ask_for(&self, hosts: BTreeSet<String>) {
+        self.change(|origins| {
+            origins.issued.retain(|host, _| hosts.contains(host));
+            origins.asked = hosts;
+        });
+    }
+
+    /// Shows a certificate that an authority gave for a host.
+    pub fn issued(&self, host: &str, loaded: Loaded) {
+        self.change(|origins| drop(origins.issued.insert(host.to_owned(), loaded)));
+    }
+
+    /// Whether a certificate among the settings' files names a host, given in lower case.
+    #[must_use]
+    pub fn has_file_for(&self, host: &str) -> bool {
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let domain = host.split_once('.').map(|(_, domain)| domain);
+        let names = |name: &String| name == host || name.strip_prefix("*.").is_some_and(|under| Some(under) == domain);
+        origins.files.iter().any(|loaded| loaded.names.iter().any(names))
     }
 
     /// When each certificate in use ends.
     #[must_use]
     pub fn endings(&self) -> Vec<Ending> {
         self.certificates.load().endings.clone()
+    }
+
+    /// What signs.
+    #[must_use]
+    pub const fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Origins)) {
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut origins);
+        self.certificates.store(Arc::new(Certificates::of_all(&origins)));
     }
 }
 
@@ -171,11 +281,16 @@ impl Resolver {
 /// [`TlsError`]: the first thing that is wrong with the files.
 pub fn server_config(tls: &Tls) -> Result<(Arc<ServerConfig>, Arc<Resolver>), TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let certificates = Certificates::load(tls, &provider)?;
+    if tls.certificates.is_empty() && tls.acme.is_none() {
+        return Err(TlsError::None);
+    }
     let resolver = Arc::new(Resolver {
-        certificates: ArcSwap::from_pointee(certificates),
+        certificates: ArcSwap::default(),
+        origins: Mutex::default(),
         provider: Arc::clone(&provider),
+        challenges: Arc::default(),
     });
+    resolver.replace(tls)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Library)?;
@@ -191,7 +306,8 @@ pub fn server_config(tls: &Tls) -> Result<(Arc<ServerConfig>, Arc<Resolver>), Tl
         }
     };
     let mut config = builder.with_cert_resolver(Arc::<Resolver>::clone(&resolver));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // The last is for authorities, and answered only while one has been asked to look.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), challenges::PROTOCOL.to_vec()];
     config.ticketer = Ticketer::new().map_err(TlsError::Library)?;
     config.send_tls13_tickets = 1;
     Ok((Arc::new(config), resolver))
@@ -204,44 +320,28 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     })
 }
 
-type Chain = (Vec<CertificateDer<'static>>, Vec<String>, Timestamp);
-
-fn read_chain(file: &Path) -> Result<Chain, TlsError> {
-    let none = || TlsError::NoCertificate { file: file.to_owned() };
-    let text = read(file)?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|_| none())?;
-    let leaf = chain.first().ok_or_else(none)?;
-    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| none())?;
-    let alternatives = parsed.subject_alternative_name().ok().flatten();
-    let names: Vec<String> = alternatives
+/// The hosts a certificate names; `None` if it names nothing, not even an address.
+fn names_in(certificate: &X509Certificate<'_>) -> Option<Vec<String>> {
+    let alternatives = certificate.subject_alternative_name().ok().flatten()?;
+    let all = &alternatives.value.general_names;
+    let has_address = all.iter().any(|name| matches!(name, GeneralName::IPAddress(_)));
+    let names: Vec<String> = all
         .iter()
-        .flat_map(|names| &names.value.general_names)
         .filter_map(|name| match name {
             GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
             _ => None,
         })
         .collect();
-    let has_address = alternatives
-        .iter()
-        .flat_map(|names| &names.value.general_names)
-        .any(|name| matches!(name, GeneralName::IPAddress(_)));
-    if names.is_empty() && !has_address {
-        return Err(TlsError::NoName { file: file.to_owned() });
-    }
-    let ends = Timestamp::from_secs(parsed.validity().not_after.timestamp());
-    Ok((chain, names, ends))
+    (has_address || !names.is_empty()).then_some(names)
 }
 
 fn certify(
     chain: Vec<CertificateDer<'static>>,
     certificate: &Path,
-    key: &Path,
+    (text, key): (&[u8], &Path),
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsError> {
-    let text = read(key)?;
-    let private = PrivateKeyDer::from_pem_slice(&text).map_err(|_| TlsError::NoKey { file: key.to_owned() })?;
+    let private = PrivateKeyDer::from_pem_slice(text).map_err(|_| TlsError::NoKey { file: key.to_owned() })?;
     let mismatch = |source| TlsError::Mismatch {
         certificate: certificate.to_owned(),
         key: key.to_owned(),
@@ -294,6 +394,7 @@ mod tests {
         Tls {
             certificates,
             client_ca_file: None,
+            acme: None,
         }
     }
 
@@ -304,7 +405,7 @@ mod tests {
         let other = folder.pair("other", &["other.example"]);
         let (_, resolver) = server_config(&tls(vec![lab, other])).unwrap();
         let certificates = resolver.certificates.load();
-        let shown = |name: Option<&str>| certificates.of(name).cert[0].clone();
+        let shown = |name: Option<&str>| certificates.of(name).unwrap().cert[0].clone();
         let lab = shown(Some("lab.example"));
         let other = shown(Some("other.example"));
         assert_ne!(lab, other);
@@ -320,18 +421,54 @@ mod tests {
     }
 
     #[test]
+    fn files_come_before_what_an_authority_gave_and_a_host_without_either_shows_nothing() {
+        let folder = Folder::new();
+        let lab = folder.pair("lab", &["*.lab.example"]);
+        let (_, resolver) = server_config(&tls(vec![lab])).unwrap();
+        let load = |name: &str, hosts: &[&str]| {
+            let (certificate, key) = folder.pair(name, hosts);
+            Loaded::read(&certificate, &key, resolver.provider()).unwrap()
+        };
+        let shown = |name: &str| {
+            resolver
+                .certificates
+                .load()
+                .of(Some(name))
+                .map(|certified| certified.cert[0].clone())
+        };
+        let first = shown("nobody.example");
+        assert!(
+            resolver.has_file_for("a.lab.example") && !resolver.has_file_for("a.b.lab.example") && !resolver.has_file_for("lab.example")
+        );
+
+        resolver.ask_for(BTreeSet::from(["a.lab.example".to_owned(), "eln.example".to_owned()]));
+        assert_eq!(shown("a.lab.example"), first);
+        assert_eq!(shown("ELN.example"), None, "not given yet");
+        resolver.issued("eln.example", load("eln", &["eln.example"]));
+        let given = shown("ELN.example");
+        assert!(given.is_some() && given != first);
+        resolver.issued("a.lab.example", load("a", &["a.lab.example"]));
+        assert_ne!(shown("a.lab.example"), first, "one's own wildcard is less exact");
+        assert_eq!(resolver.endings().len(), 3);
+
+        resolver.ask_for(BTreeSet::new());
+        assert_eq!(shown("eln.example"), first, "no longer asked for");
+        assert_eq!(resolver.endings().len(), 1);
+    }
+
+    #[test]
     fn a_broken_file_leaves_the_old_certificate_in_use() {
         let folder = Folder::new();
         let pair = folder.pair("lab", &["lab.example"]);
         let settings = tls(vec![pair.clone()]);
         let (_, resolver) = server_config(&settings).unwrap();
-        let before = resolver.certificates.load().of(None).cert[0].clone();
+        let before = resolver.certificates.load().of(None).unwrap().cert[0].clone();
         fs::write(&pair.0, "nonsense").unwrap();
         assert!(matches!(resolver.replace(&settings), Err(TlsError::NoCertificate { .. })));
-        assert_eq!(resolver.certificates.load().of(None).cert[0], before);
+        assert_eq!(resolver.certificates.load().of(None).unwrap().cert[0], before);
         folder.pair("lab", &["lab.example"]);
         resolver.replace(&settings).unwrap();
-        assert_ne!(resolver.certificates.load().of(None).cert[0], before);
+        assert_ne!(resolver.certificates.load().of(None).unwrap().cert[0], before);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::super::settings::SessionBounds;
+use super::super::settings::{Challenge, SessionBounds};
 use super::*;
 use crate::base::diagnostic::Level;
 use crate::base::time::{DAY, HOUR};
@@ -95,6 +95,31 @@ fn every_flaw_has_its_code_and_its_place() {
         ("file nobody read", "site.style_file = \"other.css\"\n", "E114", "\"other.css\""),
         ("certificate without key", "tls.cert_file = \"cert.pem\"\n", "E122", "tls"),
         ("TLS without certificate", "listen.https = \"127.0.0.1:1\"\n", "E122", ""),
+        (
+            "terms nobody agreed to",
+            "listen.https = \"127.0.0.1:1\"\ntls.acme.contact = [\"ops@example.org\"]\n",
+            "E122",
+            "",
+        ),
+        ("certificates for nobody", "tls.acme.agree_to_terms = true\n", "E122", ""),
+        (
+            "a challenge that nobody answers",
+            "listen = { https = \"127.0.0.1:1\", http = [] }\ntls.acme = { agree_to_terms = true, challenge = \"http-01\" }\n",
+            "E122",
+            "",
+        ),
+        (
+            "directory in clear",
+            "listen.https = \"127.0.0.1:1\"\ntls.acme = { agree_to_terms = true, directory = \"http://a.example/\" }\n",
+            "E103",
+            "\"http:",
+        ),
+        (
+            "wildcard by challenge",
+            "listen.https = \"127.0.0.1:1\"\ntls.acme = { agree_to_terms = true, names = [\"*.lab.example\"] }\n",
+            "E103",
+            "\"*.lab",
+        ),
         ("clear beyond loopback", "listen.http = \"0.0.0.0:80\"\n", "E122", "\"0.0.0.0:80\""),
         ("proxy", "trusted_proxies = [\"proxy\"]\n", "E130", "\"proxy\""),
         ("host bits", "trusted_proxies = [\"10.0.0.1/8\"]\n", "E131", "\"10.0.0.1/8\""),
@@ -198,6 +223,17 @@ fn secrets_come_from_files_without_their_line_end() {
         asked.iter().map(|file| (file.written.as_str(), file.secret)).collect::<Vec<_>>(),
         [("cert.pem", false), ("key.pem", true)]
     );
+}
+
+#[test]
+fn an_authority_needs_agreement_and_nothing_else() {
+    let settings = loaded(&format!("{PORTAL}listen.https = \"[::1]:443\"\ntls.acme.agree_to_terms = true\n"));
+    let tls = settings.tls.unwrap();
+    assert!(tls.certificates.is_empty());
+    let acme = tls.acme.unwrap();
+    assert_eq!(acme.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!((acme.challenge, acme.names), (Challenge::TlsAlpn01, None));
+    assert!(acme.dir.ends_with("data/acme"), "{:?}", acme.dir);
 }
 
 #[test]

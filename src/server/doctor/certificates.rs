@@ -13,6 +13,9 @@ use crate::base::time::{DAY, Timestamp};
 use crate::config::Settings;
 use crate::policy::Application;
 use crate::policy::application::HostPattern;
+use crate::policy::application::Mode;
+use crate::server::acme;
+use crate::server::acme::Kept;
 use crate::server::control::chain;
 use crate::server::tls;
 
@@ -37,7 +40,15 @@ pub(super) fn of_settings(settings: &Settings, applications: &[Application], now
             }
             names.extend(names_in(certificate));
         }
+        let kept = written.acme.as_ref().map(|authority| acme::kept(settings, authority, applications));
+        let mut asked = kept.unwrap_or_default();
+        // For a host that a file of one's own names nobody is asked.
+        asked.retain(|kept| !covers(&names, &kept.host));
+        for kept in &asked {
+            faults.extend(of_authority(kept, now));
+        }
         if !settings.listen.https.is_empty() && faults.iter().all(|fault| fault.code != "certificate-unusable") {
+            names.extend(asked.into_iter().map(|kept| kept.host));
             faults.extend(unnamed(settings, applications, &names));
         }
     }
@@ -56,6 +67,53 @@ fn tls_of(certificate: &Path, key: &Path) -> crate::config::Tls {
     crate::config::Tls {
         certificates: vec![(certificate.to_owned(), key.to_owned())],
         client_ca_file: None,
+        acme: None,
+    }
+}
+
+/// What an authority gave for a host. It is renewed with a third of its life left, so only later does it become a fault.
+fn of_authority(kept: &Kept, now: Timestamp) -> Option<Fault> {
+    let Kept { host, file, why } = kept;
+    let at = file.display().to_string();
+    let help = "mend what the authority or the log says, then `portcullis reload` has it asked again";
+    let error = |code: &str, what: String| Some(Fault::error(Area::Certificates, code, at.as_str(), what, help));
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && why.is_empty() => {
+            let what = format!("no certificate for {host} yet: none has been asked for");
+            let help = "start the server, which asks the authority for it";
+            return Some(Fault::warning(Area::Certificates, "certificate-awaited", at, what, help));
+        }
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => {
+            return error("certificate-refused", format!("no certificate for {host}: {why}"));
+        }
+        Err(error) => return Some(broken(&at, &format!("it cannot be read: {error}"))),
+    };
+    if let Err(why) = belongs(&bytes, &bytes) {
+        return Some(broken(&at, &why));
+    }
+    let leaf = CertificateDer::pem_slice_iter(&bytes).find_map(Result::ok)?;
+    let (_, parsed) = X509Certificate::from_der(&leaf).ok()?;
+    let begins = Timestamp::from_secs(parsed.validity().not_before.timestamp());
+    let ends = Timestamp::from_secs(parsed.validity().not_after.timestamp());
+    let (life, left) = (ends.since(begins), ends.since(now));
+    let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+    if now < begins {
+        return validity(&at, host, begins, ends, now);
+    }
+    if left.is_zero() {
+        return error("certificate-ended", format!("the certificate of {host} ended at {ends}{because}"));
+    }
+    let what = format!(
+        "the certificate of {host} was to be renewed and ends in {} days, at {ends}{because}",
+        left.as_secs() / DAY.as_secs()
+    );
+    if left <= life / 8 {
+        error("certificate-ends", what)
+    } else if left <= life / 4 {
+        Some(Fault::warning(Area::Certificates, "certificate-ends", at, what, help))
+    } else {
+        None
     }
 }
 
@@ -179,12 +237,7 @@ fn address(bytes: &[u8]) -> Option<String> {
 
 /// Hosts that are served over TLS and that no certificate names.
 fn unnamed(settings: &Settings, applications: &[Application], names: &[String]) -> Vec<Fault> {
-    let covered = |host: &str| {
-        names.iter().any(|name| match name.strip_prefix("*.") {
-            Some(domain) => host.split_once('.').is_some_and(|(_, rest)| rest == domain),
-            None => name == host,
-        })
-    };
+    let covered = |host: &str| covers(names, host);
     let mut faults = Vec::new();
     let mut tell = |at: String, host: &str| {
         let what = format!("no certificate names {host}: browsers will refuse it");
@@ -195,7 +248,8 @@ fn unnamed(settings: &Settings, applications: &[Application], names: &[String]) 
     if settings.public_url.is_secure() && !covered(portal) {
         tell("server.public_url".to_owned(), portal);
     }
-    for application in applications {
+    // Where another proxy stands in front, that one shows the certificate.
+    for application in applications.iter().filter(|application| application.mode == Mode::Proxy) {
         for host in &application.hosts {
             let (good, shown) = match host {
                 HostPattern::Exact(host) => (covered(host.trim_matches(['[', ']'])), host.to_string()),
@@ -207,6 +261,14 @@ fn unnamed(settings: &Settings, applications: &[Application], names: &[String]) 
         }
     }
     faults
+}
+
+/// Whether one of the names, which may be wildcards, is the host's.
+fn covers(names: &[String], host: &str) -> bool {
+    names.iter().any(|name| match name.strip_prefix("*.") {
+        Some(domain) => host.split_once('.').is_some_and(|(_, rest)| rest == domain),
+        None => name == host,
+    })
 }
 
 #[cfg(test)]

@@ -42,6 +42,21 @@ pub(super) fn look(settings_file: &Path, sources: &Sources, settings: &Settings)
             faults.extend(too_open(&secret, GROUP_WRITES_OTHERS_ANYTHING, "mode-secret", "a secret"));
         }
     }
+    if let Some(authority) = settings.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
+        let forbidden = GROUP_AND_OTHERS_WRITE;
+        faults.extend(too_open(
+            &authority.dir,
+            forbidden,
+            "mode-acme",
+            "the folder of the authority's certificates",
+        ));
+        let files = fs::read_dir(&authority.dir).into_iter().flatten().flatten();
+        let mut files: Vec<_> = files.map(|file| file.path()).collect();
+        files.sort();
+        for file in files {
+            faults.extend(too_open(&file, GROUP_AND_OTHERS, "mode-acme", "what the authority gave"));
+        }
+    }
     if let Some(log) = &settings.decision_log.file {
         faults.extend(too_open(log, GROUP_WRITES_OTHERS_ANYTHING, "mode-log", "the decision log"));
     }
