@@ -133,6 +133,40 @@ async fn certificates_that_end_or_do_not_fit_are_found() {
 }
 
 #[tokio::test]
+async fn what_an_authority_gave_and_what_it_refused_are_looked_at() {
+    let site = Site::sound().await;
+    certificate(&site, "c", &["*.localhost"], DAY * 90);
+    site.settings(&format!(
+        "{TLS}\ntls.acme = {{ agree_to_terms = true, names = [\"portal.example\"], dir = \"kept\" }}"
+    ));
+    assert_eq!(site.codes().await, ["certificate-awaited"]);
+    site.write("kept/tried.json", "{\"portal.example\": {\"why\": \"it did not find us\"}}");
+    chmod(&site.at("kept/tried.json"), 0o600);
+    let found = site.faults().await;
+    assert_eq!(codes(&found), ["certificate-refused"]);
+    assert!(found[0].what.contains("it did not find us"), "{found:?}");
+    for (name, good_for, code) in [
+        ("a third left", DAY * 200, None),
+        ("less than a quarter", DAY * 110, Some("certificate-ends")),
+        ("less than an eighth", DAY * 21, Some("certificate-ends")),
+    ] {
+        certificate(&site, "given", &["portal.example"], good_for);
+        let text = |name: &str| fs::read_to_string(site.at(name)).unwrap();
+        site.write("kept/portal.example.pem", &format!("{}{}", text("given.key"), text("given.pem")));
+        chmod(&site.at("kept/portal.example.pem"), 0o600);
+        let found = site.faults().await;
+        assert_eq!(found.first().map(|fault| &*fault.code), code, "{name}");
+        assert!(
+            found.iter().all(|fault| fault.what.contains("it did not find us")),
+            "{name}: {found:?}"
+        );
+    }
+    site.write("kept/portal.example.pem", "nothing");
+    chmod(&site.at("kept/portal.example.pem"), 0o640);
+    assert_eq!(site.codes().await, ["mode-acme", "certificate-unusable"]);
+}
+
+#[tokio::test]
 async fn certificates_towards_applications_are_looked_at_too() {
     let site = Site::sound().await;
     certificate(&site, "policies/ca", &["ca.example"], DAY * 3);

@@ -1,6 +1,7 @@
 //! A running gateway on loopback, people in it, and clients that speak raw bytes.
 
 pub(crate) mod application;
+pub(crate) mod authority;
 pub(crate) mod browser;
 pub(crate) mod faulty;
 pub(crate) mod house;
