@@ -387,10 +387,11 @@ fn content_length(value: &[u8]) -> Result<u64, Flaw> {
 
 /// The authority of a target in absolute form; `None` of one in origin form.
 fn target_authority<'a>(target: &'a [u8], method: &[u8]) -> Result<Option<&'a [u8]>, Flaw> {
-    // No `#`, `<`, `>`; and no grave accent in a path: the HTTP library would refuse those, and its answers are not ours.
+    // No `#`, `<`, `>`; no grave accent in a path and no quote in a query: the HTTP library would refuse those, and its answers are not ours.
     let may_be_there = |byte: &u8| matches!(byte, b'!' | b'"' | b'$'..=b';' | b'=' | b'?'..=b'~' | 0x80..);
-    let mut path = target.iter().take_while(|byte| **byte != b'?');
-    if !target.iter().all(may_be_there) || path.any(|byte| *byte == b'`') || std::str::from_utf8(target).is_err() {
+    let query_at = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    let (path, query) = target.split_at(query_at);
+    if !target.iter().all(may_be_there) || path.contains(&b'`') || query.contains(&b'"') || std::str::from_utf8(target).is_err() {
         return Err(Flaw::Target);
     }
     if target.first() == Some(&b'/') || target == b"*" && method == b"OPTIONS" {

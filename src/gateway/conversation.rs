@@ -68,6 +68,10 @@ impl Conversation {
         if at_rest {
             // What is kept for the next request is memory, and there may be none.
             *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            if heads.is_empty() {
+                *heads = VecDeque::new();
+            }
         }
         self.at_rest.store(at_rest, Ordering::Release);
     }

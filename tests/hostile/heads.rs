@@ -308,6 +308,7 @@ fn hosts() -> Vec<Case> {
         ("an at sign for a target", "GET @other.localhost/public/a HTTP/1.1", HOST.to_owned()),
         ("a star for GET", "GET * HTTP/1.1", HOST.to_owned()),
         ("a backslash for a target", "GET \\public\\a HTTP/1.1", HOST.to_owned()),
+        ("a quote in the query", "GET /public/a?b=\"c\" HTTP/1.1", HOST.to_owned()),
     ] {
         all.push(Case::refused(5, name, format!("{line}\r\n{fields}\r\n{SMUGGLED}"), &[400]));
     }

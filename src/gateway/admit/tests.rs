@@ -241,6 +241,11 @@ fn what_is_no_head_is_found_out() {
         ("fragment", "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), Flaw::Target),
         ("angle", "GET /a<b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), Flaw::Target),
         ("grave accent", "GET /a`b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), Flaw::Target),
+        (
+            "quote in a query",
+            "GET /a?b=\"c\" HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            Flaw::Target,
+        ),
         ("other scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), Flaw::Target),
         (
             "long target",
