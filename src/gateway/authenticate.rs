@@ -76,7 +76,8 @@ pub async fn authenticate(
 pub fn shows_service_credential(headers: &HeaderMap) -> bool {
     headers.get_all(AUTHORIZATION).iter().any(|value| {
         let value = value.as_bytes();
-        let (scheme, rest) = value.split_at_checked(7).unwrap_or((value, &[]));
-        scheme.eq_ignore_ascii_case(b"bearer ") && rest.trim_ascii_start().starts_with(SERVICE_PREFIX)
+        let (scheme, rest) = value.split_at_checked(6).unwrap_or((value, &[]));
+        let apart = rest.first().is_some_and(u8::is_ascii_whitespace);
+        scheme.eq_ignore_ascii_case(b"bearer") && apart && rest.trim_ascii_start().starts_with(SERVICE_PREFIX)
     })
 }

@@ -242,6 +242,8 @@ pub(super) async fn forward(forward: &Forward<'_>, body: Incoming) -> Result<Res
     }
     clean_answer(&mut head.headers);
     head.version = Version::HTTP_11;
+    // Words for the status are of no use to anybody, and may be long.
+    head.extensions.remove::<hyper::ext::ReasonPhrase>();
     let upload = how.upload.filter(|upload| !upload.has_ended());
     Ok(Response::from_parts(head, Body::upstream(body).await.beside(upload)))
 }
@@ -266,10 +268,10 @@ pub(super) async fn send(
 /// Takes off an answer what belongs to its connection, and cookies of ours that are not the application's to set.
 pub(super) fn clean_answer(headers: &mut HeaderMap) {
     // Trailers of answers are kept, and so is the field that announces them.
-    let trailer = headers.remove(http::header::TRAILER);
+    let announced: Vec<HeaderValue> = headers.get_all(http::header::TRAILER).iter().cloned().collect();
     identity_headers::remove_hop_by_hop(headers);
-    if let Some(trailer) = trailer {
-        headers.insert(http::header::TRAILER, trailer);
+    for trailer in announced {
+        headers.append(http::header::TRAILER, trailer);
     }
     identity_headers::keep_our_cookies(headers);
 }
@@ -293,3 +295,24 @@ fn is_grpc(parts: &Parts) -> bool {
 
 /// How long a refusal that our own trouble causes lets people wait.
 pub(super) const SOON: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use http::header::TRAILER;
+
+    use super::*;
+
+    #[test]
+    fn every_trailer_that_an_answer_announces_stays_announced() {
+        let mut headers = HeaderMap::new();
+        headers.append(TRAILER, HeaderValue::from_static("grpc-status"));
+        headers.append(TRAILER, HeaderValue::from_static("grpc-message, x-sum"));
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        clean_answer(&mut headers);
+        assert_eq!(
+            headers.get_all(TRAILER).iter().collect::<Vec<_>>(),
+            ["grpc-status", "grpc-message, x-sum"]
+        );
+        assert_eq!(headers.keys_len(), 1);
+    }
+}

@@ -42,9 +42,8 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         // A client must not have the message itself taken apart.
         .filter(|name| {
             ![
@@ -84,7 +83,7 @@ pub fn pass_on(headers: &HeaderMap, onward: &mut HeaderMap, protected: &Protecte
     let mut added = None;
     for (name, value) in headers {
         if name == COOKIE {
-            cookies = true;
+            cookies = !protected.covers(name.as_str(), &mut room);
             continue;
         }
         let stays = name == header::EXPECT
@@ -392,6 +391,31 @@ mod tests {
             ]
         );
         assert_eq!(headers, before);
+    }
+
+    #[test]
+    fn what_connection_names_beside_bytes_that_are_no_name_goes_too() {
+        let mut headers = map(&[("x-hop", "1"), ("accept", "*/*")]);
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"x-hop, \xff").unwrap());
+        let mut onward = HeaderMap::new();
+        pass_on(&headers, &mut onward, &ProtectedNames::none());
+        assert_eq!(onward.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn a_service_s_credential_stays_here_however_it_is_spaced() {
+        for (value, stays) in [
+            ("Bearer pcs_secret", true),
+            ("bearer\t pcs_secret", true),
+            ("Bearer  pcs_secret", true),
+            ("Bearer other", false),
+            ("Basic pcs_", false),
+            ("Bearerpcs_secret", false),
+        ] {
+            let mut onward = HeaderMap::new();
+            pass_on(&map(&[("authorization", value)]), &mut onward, &ProtectedNames::none());
+            assert_eq!(onward.is_empty(), stays, "{value}");
+        }
     }
 
     #[test]

@@ -123,7 +123,10 @@ impl Keeper {
         }
         let shelf = Shelf::new(&settings.dir, &settings.directory);
         let read = shelf.clone();
-        let history = tokio::task::spawn_blocking(move || read.history()).await.unwrap_or_default();
+        let mut history = tokio::task::spawn_blocking(move || read.history()).await.unwrap_or_default();
+        for tried in history.values_mut() {
+            tried.turn_to(&shelf.authority);
+        }
         self.known.clear();
         self.standing = Some(Standing {
             settings,
@@ -153,7 +156,15 @@ impl Keeper {
             if self.known.contains_key(&host) {
                 continue;
             }
-            let renewal = self.read(&host).await;
+            let renewal = self.read(&host).await.map(|renewal| {
+                // It stays until the new authority's is there, which is asked for at once.
+                let anothers = self
+                    .standing
+                    .as_ref()
+                    .and_then(|standing| standing.history.get(&host))
+                    .is_some_and(History::is_anothers);
+                if anothers { Timestamp::EPOCH } else { renewal }
+            });
             if renewal.is_none() {
                 tracing::warn!(
                     host,
@@ -202,7 +213,12 @@ impl Keeper {
         let Some(standing) = &mut self.standing else { return };
         let renewal = self.known.get(host).copied().flatten();
         let history = standing.history.entry(host.to_owned()).or_default();
+        history.turn_to(&standing.shelf.authority);
         history.believe(now);
+        if standing.silent_until > schedule::heard(standing.silent_until, now) {
+            // The clock was set back since.
+            standing.silent_until = Timestamp::EPOCH;
+        }
         if now < schedule::heard(standing.silent_until, now) || now < history.due(renewal) {
             return;
         }

@@ -30,6 +30,9 @@ pub(super) enum NotGiven {
     /// The authority cannot be asked at all.
     #[error("the authority cannot be asked")]
     Unheard(#[from] Unheard),
+    /// It took an order and then could not be asked any more: an order all the same.
+    #[error("the authority broke off in the middle of an order")]
+    BrokeOff(#[source] Unheard),
     /// It refuses.
     #[error("the authority refuses: {said}")]
     Refused {
@@ -120,7 +123,15 @@ impl Orders {
             }
             other => other?,
         };
-        self.prove(host, &mut order).await?;
+        self.go_on_with(host, &mut order).await.map_err(|why| match why {
+            NotGiven::Unheard(unheard) => NotGiven::BrokeOff(unheard),
+            why => why,
+        })
+    }
+
+    /// What comes after an order was placed.
+    async fn go_on_with(&self, host: &str, order: &mut Order) -> Result<Loaded, NotGiven> {
+        self.prove(host, order).await?;
         let key = KeyPair::generate()?;
         let mut request = CertificateParams::new(vec![host.to_owned()])?;
         request.distinguished_name = DistinguishedName::new();
@@ -178,6 +189,8 @@ impl Orders {
                     text: key.as_str().to_owned(),
                 },
             };
+            // The one before takes its answer with it, so it goes first.
+            drop(showing.take());
             showing = Some(challenges.show(answer));
             asked.set_ready().await?;
         }

@@ -45,6 +45,12 @@ pub(super) struct History {
     /// What the last refusal said; empty after a success.
     #[serde(default)]
     pub(super) why: String,
+    /// Of which authority all this is told; empty before the first order.
+    #[serde(default)]
+    pub(super) authority: String,
+    /// Which one gave the certificate in use; empty where that is not known.
+    #[serde(default)]
+    pub(super) given_by: String,
 }
 
 impl History {
@@ -69,8 +75,30 @@ impl History {
     /// Forgets what was noted at a time still to come: the clock was set back, and nobody can say how long ago it was.
     pub(super) fn believe(&mut self, now: Timestamp) {
         if self.orders.last().is_some_and(|at| at.is_out_of_time(now)) {
-            *self = Self::default();
+            self.forget();
         }
+    }
+
+    /// Forgets what another authority was asked and said.
+    pub(super) fn turn_to(&mut self, authority: &str) {
+        if self.authority != authority {
+            self.forget();
+            authority.clone_into(&mut self.authority);
+        }
+    }
+
+    /// Whether the certificate in use is another authority's: the one that is asked now may be trusted where that one is not.
+    #[must_use]
+    pub(super) fn is_anothers(&self) -> bool {
+        !self.given_by.is_empty() && self.given_by != self.authority
+    }
+
+    fn forget(&mut self) {
+        *self = Self {
+            authority: std::mem::take(&mut self.authority),
+            given_by: std::mem::take(&mut self.given_by),
+            ..Self::default()
+        };
     }
 
     /// Notes that an order begins. It counts from here on, so that a server that dies in each of its orders does not ask without end.
@@ -90,6 +118,7 @@ impl History {
         self.refusals = 0;
         self.why = String::new();
         self.wanted = Timestamp::EPOCH;
+        self.given_by.clone_from(&self.authority);
         self.not_before = now.after(ends.since(begins) / 3);
     }
 
@@ -261,5 +290,26 @@ mod tests {
             history.believe(now);
             assert_eq!(history, if kept { noted.clone() } else { History::default() }, "{name}");
         }
+    }
+
+    #[test]
+    fn another_authority_is_asked_at_once_and_knows_nothing_of_the_first() {
+        let random = Random::seeded(1);
+        let mut history = History::default();
+        history.turn_to("staging");
+        history.ordered(NOW);
+        history.given(NOW, NOW.after(90 * DAY), NOW);
+        history.refused("no".into(), None, NOW, &random);
+        assert!(!history.is_anothers());
+        history.turn_to("staging");
+        assert!(history.due(Some(NOW)) > NOW, "the same one");
+        history.turn_to("production");
+        assert!(history.is_anothers(), "the certificate is still that of the first");
+        assert_eq!(
+            (history.due(Some(Timestamp::EPOCH)), history.refusals, history.orders.len()),
+            (Timestamp::EPOCH, 0, 0)
+        );
+        history.given(NOW, NOW.after(90 * DAY), NOW);
+        assert!(!history.is_anothers());
     }
 }

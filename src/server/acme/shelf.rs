@@ -31,6 +31,8 @@ pub(super) struct Shelf {
     folder: PathBuf,
     /// Accounts are with one authority only.
     account: PathBuf,
+    /// What stands for the authority in files.
+    pub(super) authority: String,
 }
 
 impl Shelf {
@@ -45,6 +47,7 @@ impl Shelf {
         Self {
             folder: folder.to_owned(),
             account: folder.join(format!("account-{short}.json")),
+            authority: short,
         }
     }
 

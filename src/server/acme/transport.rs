@@ -147,7 +147,10 @@ impl Transport {
                 .send_request(request)
                 .await
                 .map_err(|error| Unheard::Http(whom.clone(), error))?;
-            let (parts, body) = response.into_parts();
+            let (mut parts, body) = response.into_parts();
+            self.hear(parts.status, &parts.headers);
+            // The library adds it to the clock as it stands, and there are more seconds in a field than in a clock.
+            parts.headers.remove(RETRY_AFTER);
             let body = Limited::new(body, LONGEST).collect().await;
             Ok((parts, body.map_err(|error| Unheard::Answer(whom.clone(), error))?.to_bytes()))
         };
@@ -157,7 +160,6 @@ impl Transport {
             answer = asking => answer?,
             Err(error) = connection => return Err(Unheard::Http(whom, error)),
         };
-        self.hear(parts.status, &parts.headers);
         let is_problem = parts
             .headers
             .get(http::header::CONTENT_TYPE)
