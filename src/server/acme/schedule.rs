@@ -21,7 +21,7 @@ const LONGEST_SILENCE: Duration = HOUR;
 const LONGEST_PAUSE: Duration = HOUR;
 /// Whoever reloads has perhaps mended something: then a refused host is tried again this long after its last order.
 const AFTER_RELOAD: Duration = Duration::from_secs(15 * 60);
-/// The most orders for a host within a day, whatever is reloaded, restarted or removed.
+/// The most orders for a host within a day at one authority, whatever is reloaded or restarted.
 const MOST_ORDERS_A_DAY: usize = 8;
 /// The longest that an authority's wish to be left alone is heard. The longest limit of Let's Encrypt is that of a week, and whoever waits
 /// for years because of one wrong header loses the certificate in use.
@@ -29,27 +29,21 @@ const LONGEST_WISH: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What was tried for a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct History {
     /// Orders in the last day, whatever became of them.
-    #[serde(default)]
     pub(super) orders: Vec<Timestamp>,
     /// Refusals in a row.
-    #[serde(default)]
     pub(super) refusals: u32,
     /// No order before this.
-    #[serde(default)]
     pub(super) not_before: Timestamp,
     /// The authority wants none before this.
-    #[serde(default)]
     pub(super) wanted: Timestamp,
     /// What the last refusal said; empty after a success.
-    #[serde(default)]
     pub(super) why: String,
     /// Of which authority all this is told; empty before the first order.
-    #[serde(default)]
     pub(super) authority: String,
     /// Which one gave the certificate in use; empty where that is not known.
-    #[serde(default)]
     pub(super) given_by: String,
 }
 
