@@ -9,6 +9,7 @@ use crate::h2_client::{
 use crate::h2_floods::while_others_are_served;
 use crate::h2_heads::goes_on;
 use crate::support::case::Setup;
+use crate::support::readers;
 use crate::support::recorder::Answer;
 use crate::support::wire::PATIENCE;
 use crate::support::{Case, Protocol, ensure};
@@ -18,7 +19,49 @@ const H2: &[Protocol] = &[Protocol::H2];
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = late();
     all.extend(slow_readers());
+    all.push(answered_before_it_was_asked());
     all
+}
+
+/// The application answers before the body has come, and the client holds the rest of the body back: the connection upstream is still in
+/// the middle of that request. Whoever asks next must not wait for it.
+fn answered_before_it_was_asked() -> Case {
+    Case::story(6, "nobody waits behind a body whose answer came early", H2, |world, _| {
+        world
+            .behind
+            .answer(Answer::Early(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly".to_vec()));
+        // One connection has one serving thread, and so one pool.
+        let mut peer = Peer::open(world);
+        peer.send(
+            &[
+                frame(
+                    HEADERS,
+                    END_HEADERS,
+                    1,
+                    &block(&with(post("/public/early"), &[("content-length", "200")])),
+                ),
+                frame(DATA, 0, 1, b"0123456789"),
+            ]
+            .concat(),
+        );
+        let outcome = peer.outcome(1);
+        ensure!(outcome == Outcome::Answered(200), "{outcome:?}");
+        let began = Instant::now();
+        for stream in [3, 5, 7] {
+            peer.ask(stream, &get("/public/other"));
+            let outcome = peer.outcome(stream);
+            ensure!(outcome == Outcome::Answered(200), "somebody else's: {outcome:?}");
+        }
+        ensure!(began.elapsed() < Duration::from_secs(10), "only after {:?}", began.elapsed());
+        let others: usize = world
+            .behind
+            .arrived()
+            .iter()
+            .map(|bytes| readers::count(bytes, "/public/other"))
+            .sum();
+        ensure!(others == 3, "{others} of somebody else's three requests arrived as requests");
+        Ok(())
+    })
 }
 
 /// What is begun and not gone on with, on a server whose times are short.
