@@ -9,7 +9,7 @@
 //! | 6 | [`gateway`], [`web`] |
 //! | 5 | [`app`] |
 //! | 4 | [`accounts`] |
-//! | 3 | [`store`], [`signin`], [`audit`], [`upstream`] |
+//! | 3 | [`store`], [`mail`], [`signin`], [`audit`], [`upstream`] |
 //! | 2 | [`policy`], [`config`] |
 //! | 1 | [`model`] |
 //! | 0 | [`base`] |
@@ -21,6 +21,7 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+pub mod mail;
 pub mod model;
 pub mod policy;
 pub mod server;

@@ -172,6 +172,9 @@ impl Accounts {
                 Some(token) => self.without_token(commit, &token).await?,
                 None => commit,
             };
+            let commit = self
+                .with_password_notice(commit, &changed, "With the password before it", visit)
+                .await?;
             self.store.commit(commit).await?;
             Ok(ChangeOutcome::Changed)
         })

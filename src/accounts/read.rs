@@ -94,7 +94,7 @@ impl Accounts {
         self.every(None).await
     }
 
-    async fn all_of<R: Record>(&self, index: &R::Index) -> Result<Vec<Versioned<R>>, StoreError> {
+    pub(super) async fn all_of<R: Record>(&self, index: &R::Index) -> Result<Vec<Versioned<R>>, StoreError> {
         let mut all: Vec<Versioned<R>> = Vec::new();
         loop {
             let page = Page::of(index, AT_ONCE);

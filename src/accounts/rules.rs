@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::time::{DAY, HOUR, MINUTE};
+use crate::mail::letters::Letterhead;
 use crate::model::attempts::AttemptLimit;
 use crate::model::session::SessionLimits;
 use crate::model::token::TokenStyle;
@@ -16,6 +17,10 @@ pub struct HouseRules {
     pub passwords: bool,
     /// `signin.registration` is `invited`; otherwise nobody registers.
     pub registration: bool,
+    /// Whether mail is set up: letters are sent then, and a token that somebody asked for is not shown to administrators.
+    pub mail: bool,
+    /// What letters say of the house; also where its links lead.
+    pub letterhead: Letterhead,
     /// How long sessions last: the stricter of `session.*` and `signin.idle`.
     pub session: SessionLimits,
     /// `store.on_loss`: how long sessions in memory go on while the store is out of order.
@@ -50,6 +55,13 @@ impl Default for HouseRules {
         Self {
             passwords: true,
             registration: true,
+            mail: false,
+            letterhead: Letterhead {
+                site: "portcullis".to_owned(),
+                origin: "http://localhost".to_owned(),
+                host: "localhost".to_owned(),
+                help: None,
+            },
             session: SessionLimits {
                 idle: 2 * HOUR,
                 absolute: 24 * HOUR,

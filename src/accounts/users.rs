@@ -386,6 +386,7 @@ impl Accounts {
             if new.status == UserStatus::Disabled {
                 commit = self.without_tokens(commit, id).await?;
             }
+            commit = self.with_role_notice(commit, &user.record, &new, by, event.at).await?;
             self.store.commit(commit).await?;
             Ok(EditOutcome::Changed)
         })

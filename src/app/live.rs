@@ -9,6 +9,7 @@ use crate::base::sources::{PolicyTexts, Sources};
 use crate::base::time::Timestamp;
 use crate::config;
 use crate::config::{LoggedPath, Settings};
+use crate::mail::letters::Letterhead;
 use crate::model::attempts::AttemptLimit;
 use crate::model::role::SignInMethod;
 use crate::model::session::SessionLimits;
@@ -82,6 +83,13 @@ impl Live {
         HouseRules {
             passwords: signin.accepted.methods.contains(&SignInMethod::Password),
             registration: signin.registration == Registration::Invited,
+            mail: self.settings.mail.is_some(),
+            letterhead: Letterhead {
+                site: self.settings.site.name.clone(),
+                origin: self.settings.public_url.origin().to_owned(),
+                host: self.settings.public_url.host().to_owned(),
+                help: self.settings.site.help_url.as_ref().map(ToString::to_string),
+            },
             session: SessionLimits {
                 idle: self.settings.session.idle.min(signin.accepted.idle),
                 absolute: self.settings.session.absolute,

@@ -64,6 +64,16 @@ words!(
         SessionRotated = "session-rotated",
         /// Sessions past their end were swept away.
         SessionsSwept = "sessions-swept",
+        /// A letter was taken by the mail server.
+        MailSent = "mail-sent",
+        /// A letter was not taken this time.
+        MailPutOff = "mail-put-off",
+        /// A letter is not tried any more.
+        MailFailed = "mail-failed",
+        /// An administrator had a letter sent again.
+        MailAgain = "mail-again",
+        /// An administrator had a test letter sent.
+        MailTest = "mail-test",
         /// A policy tree went live.
         PolicyLoaded = "policy-loaded",
         /// A policy tree was refused; the old one stays.

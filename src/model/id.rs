@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::encoding::{number_from_text, number_symbols};
 use crate::base::random::Random;
+use crate::base::time::Timestamp;
 
 /// The text is not an identifier of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +116,10 @@ id!(
     KeyRecordId, "k-"
 );
 id!(
+    /// Names a letter, waiting or sent. Made by [`MessageId::generate_at`], so that the newest sorts first.
+    MessageId, "m-"
+);
+id!(
     /// Names one decision in the log.
     DecisionId, "d-"
 );
@@ -122,6 +127,16 @@ id!(
     /// Names one request, on every answer as `X-Request-Id`.
     RequestId, "r-"
 );
+
+impl MessageId {
+    /// A new one of a moment: those made later sort before it.
+    #[must_use]
+    pub fn generate_at(made: Timestamp, random: &Random) -> Self {
+        let age = u64::try_from(i64::MAX - made.as_millis().max(0)).unwrap_or(0);
+        let low = random.number() & u128::from(u64::MAX);
+        Self::from_number(u128::from(age) << 64 | low)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,13 @@
 //! The nouns of the product and their legal changes. No IO, no clock.
 
 pub mod attempts;
+pub mod device;
 pub mod email;
 pub mod event;
 pub mod id;
 pub mod ip_pattern;
 pub mod membership;
+pub mod message;
 pub mod name;
 pub mod password;
 pub mod principal;

@@ -21,6 +21,7 @@ use crate::base::seal::Keyring;
 use crate::base::time::Timestamp;
 use crate::model::attempts::{AttemptLimit, Attempts};
 use crate::model::id::SessionId;
+use crate::model::message::Message;
 
 pub use backup::{BackupError, BackupReport, Flaw, restore};
 pub use chain::{AuditEntry, AuditReport, BrokenChain, EntryHash, Mark, NotAMark};
@@ -28,7 +29,7 @@ pub use commit::Commit;
 pub use error::{Cause, OpenError, StoreError};
 pub use record::{Never, Page, Record, Versioned};
 pub use records::{
-    AttemptKey, AttemptRecord, AttemptScope, FirstUser, MembershipIndex, PolicyTree, SecretKind, SecretRecord, SessionIndex,
+    AttemptKey, AttemptRecord, AttemptScope, FirstUser, MembershipIndex, MessageIndex, PolicyTree, SecretKind, SecretRecord, SessionIndex,
     SessionValueIndex, SigningKeyRecord, TheFirst, TokenUnique, UserIndex, UserUnique, WhichTree,
 };
 pub use redb::{InMemory, Medium, OnFile};
@@ -226,7 +227,8 @@ impl Store {
     /// [`RewrapError`]; what was sealed anew until then stays so.
     pub async fn rewrap(&self, keyring: &Keyring, random: &Random, event: crate::model::event::Event) -> Result<usize, RewrapError> {
         let rewrapped = self.rewrap_all::<SecretRecord>(keyring, random, &event).await?
-            + self.rewrap_all::<SigningKeyRecord>(keyring, random, &event).await?;
+            + self.rewrap_all::<SigningKeyRecord>(keyring, random, &event).await?
+            + self.rewrap_all::<Message>(keyring, random, &event).await?;
         let Adapter::Redb(engine) = &self.adapter;
         engine.set_check(keyring.clone()).await?;
         Ok(rewrapped)
@@ -248,7 +250,7 @@ impl Store {
             };
             let mut commit = Commit::because(event.clone().with("table", R::KIND));
             let mut stale = 0;
-            for record in records.iter().filter(|record| record.record.sealed_under() != keyring.current()) {
+            for record in records.iter().filter(|record| needs_rewrap(&record.record, keyring)) {
                 commit = commit.replace(record, &record.record.rewrapped(keyring, random)?);
                 stale += 1;
             }
@@ -279,7 +281,7 @@ impl Store {
                 let Some(record) = self.get::<R>(&record.record.key()).await? else {
                     break;
                 };
-                if record.record.sealed_under() == keyring.current() {
+                if !needs_rewrap(&record.record, keyring) {
                     break;
                 }
                 let commit = Commit::because(event.clone().with("table", R::KIND));
@@ -359,6 +361,11 @@ impl Store {
         let Adapter::Redb(engine) = &self.adapter;
         engine.close().await;
     }
+}
+
+/// Whether something of a record is sealed under another key than the one in use.
+fn needs_rewrap<R: Rewrap>(record: &R, keyring: &Keyring) -> bool {
+    record.sealed_under().is_some_and(|key| key != keyring.current())
 }
 
 /// Whether the engine finds the file of a store whole, every page of it. Nobody may have it open. It is not made where it is not there.

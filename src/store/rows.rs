@@ -269,6 +269,8 @@ pub enum Change {
     Session(SessionId),
     /// What many members of a team share.
     Team(TeamName),
+    /// Letters to be sent. Nobody's rights are changed by it.
+    Outbox,
 }
 
 /// What a commit expects of a row, and what it makes of it.

@@ -1,5 +1,6 @@
 //! What the use cases promise, over a store in memory and a clock that stands still.
 
+mod mail;
 mod sessions;
 mod sign_in;
 mod tokens;

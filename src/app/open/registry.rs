@@ -191,6 +191,7 @@ impl Open {
                     held(&self.0.moved).all = true;
                     concerned = true;
                 }
+                Change::Outbox => {}
             }
         }
         if concerned {

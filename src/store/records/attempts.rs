@@ -18,6 +18,8 @@ pub enum AttemptScope {
     Name,
     /// A network.
     Network,
+    /// Mail to an address.
+    Mail,
     /// Nothing: counted so that an answer without a deed costs as much as one with it.
     Nothing,
 }
@@ -27,6 +29,7 @@ impl std::fmt::Display for AttemptScope {
         f.write_str(match self {
             Self::Name => "name",
             Self::Network => "network",
+            Self::Mail => "mail",
             Self::Nothing => "nothing",
         })
     }
@@ -79,6 +82,7 @@ impl Record for AttemptRecord {
         let scope = match key.scope {
             AttemptScope::Name => b'n',
             AttemptScope::Network => b'w',
+            AttemptScope::Mail => b'm',
             AttemptScope::Nothing => b'-',
         };
         let mut bytes = vec![scope];

@@ -1,6 +1,7 @@
 //! How each noun is keyed, what must be unique about it, and how it is found again.
 
 mod attempts;
+mod outbox;
 mod people;
 mod sealed;
 mod single;
@@ -9,6 +10,7 @@ mod stays;
 use crate::base::time::{MINUTE, Timestamp};
 use crate::model::id::{SessionId, TokenId};
 use crate::model::membership::Membership;
+use crate::model::message::Message;
 use crate::model::session::{Session, SessionValueRecord};
 use crate::model::token::{Confirmation, OneTimeToken, Registration, Reset};
 use crate::model::user::User;
@@ -18,6 +20,7 @@ use super::record::{Record, decode, encode, marks_of};
 use super::rows::{Body, Change, IndexKey, Kind, Marks};
 
 pub use attempts::{AttemptKey, AttemptRecord, AttemptScope};
+pub use outbox::MessageIndex;
 pub use people::{MembershipIndex, UserIndex, UserUnique};
 pub(super) use sealed::Rewrap;
 pub use sealed::{SecretKind, SecretRecord, SigningKeyRecord};
@@ -83,8 +86,9 @@ pub(super) fn describe(kind: Kind, key: &[u8], body: &Body) -> Result<(Marks, Op
         Kind::Secrets => of::<SecretRecord>(body),
         Kind::SigningKeys => of::<SigningKeyRecord>(body),
         Kind::Trees => of::<PolicyTree>(body),
+        Kind::Outbox => of::<Message>(body),
         Kind::Singles => of::<FirstUser>(body),
-        Kind::Teams | Kind::Projects | Kind::Groups | Kind::Services | Kind::Factors | Kind::Invitations | Kind::Outbox => {
+        Kind::Teams | Kind::Projects | Kind::Groups | Kind::Services | Kind::Factors | Kind::Invitations => {
             Err(StoreError::Unreadable(kind))
         }
     }

@@ -154,13 +154,14 @@ impl Record for SigningKeyRecord {
 
 /// A record that holds something sealed, to be sealed anew under another master key.
 pub(in crate::store) trait Rewrap: Record {
-    fn sealed_under(&self) -> KeyId;
+    /// The key it is sealed under; none if there is nothing sealed in it.
+    fn sealed_under(&self) -> Option<KeyId>;
     fn rewrapped(&self, keyring: &Keyring, random: &Random) -> Result<Self, SealError>;
 }
 
 impl Rewrap for SecretRecord {
-    fn sealed_under(&self) -> KeyId {
-        self.sealed.key
+    fn sealed_under(&self) -> Option<KeyId> {
+        Some(self.sealed.key)
     }
 
     fn rewrapped(&self, keyring: &Keyring, random: &Random) -> Result<Self, SealError> {
@@ -169,8 +170,8 @@ impl Rewrap for SecretRecord {
 }
 
 impl Rewrap for SigningKeyRecord {
-    fn sealed_under(&self) -> KeyId {
-        self.sealed.key
+    fn sealed_under(&self) -> Option<KeyId> {
+        Some(self.sealed.key)
     }
 
     fn rewrapped(&self, keyring: &Keyring, random: &Random) -> Result<Self, SealError> {

@@ -5,6 +5,7 @@ use http::{Method, StatusCode};
 
 use crate::accounts::{Caller, ChangeOutcome, SessionLine};
 use crate::base::time::{MINUTE, Timestamp};
+use crate::model::device::device;
 use crate::model::id::SessionId;
 use crate::model::role::SignInMethod;
 use crate::policy::application::HostPattern;
@@ -15,7 +16,7 @@ use super::super::answer;
 use super::super::cx::{Cx, Outcome, Stop, fail, minutes_until, retry_after};
 use super::super::form::Form;
 use super::super::relative::Moment;
-use super::super::view::{BASE, Frame, Me, SessionRow, device, device_icon};
+use super::super::view::{BASE, Frame, Me, SessionRow, device_icon};
 use super::super::words;
 
 /// An application on the start page.

@@ -1,0 +1,3 @@
+//! Letters: what they say, and how they leave.
+
+pub mod letters;
