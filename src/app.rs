@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::accounts::Accounts;
 use crate::audit::decisions::DecisionLog;
 use crate::audit::metrics::Metrics;
+use crate::audit::trace::Tracer;
 use crate::base::random::Random;
 use crate::base::time::Clock;
 
@@ -29,6 +30,8 @@ pub struct App {
     pub decisions: DecisionLog,
     /// The figures.
     pub metrics: Arc<Metrics>,
+    /// Traces of requests, once they are asked for.
+    pub tracer: Tracer,
     /// What is open and must end when its right does.
     pub open: Open,
     /// What time it is.
@@ -48,6 +51,7 @@ impl App {
             accounts,
             decisions,
             metrics,
+            tracer: Tracer::default(),
             open: Open::default(),
             clock,
             random,

@@ -105,6 +105,8 @@ pub struct Metrics {
     last_reload_success: Gauge,
     expiry: Family<ExpiryLabels, Gauge>,
     decisions_dropped: Counter,
+    #[cfg(feature = "otel")]
+    spans_dropped: Counter,
     panics: Counter,
     last_backup: Gauge,
     backup_failures: Counter,
@@ -210,6 +212,14 @@ impl Metrics {
             "Lines of the decision log that were lost because it could not keep up",
             decisions_dropped.clone(),
         );
+        #[cfg(feature = "otel")]
+        let spans_dropped = Counter::default();
+        #[cfg(feature = "otel")]
+        registry.register(
+            "spans_dropped",
+            "Spans of traces that were lost because their collector could not keep up or did not take them",
+            spans_dropped.clone(),
+        );
         let panics = Counter::default();
         registry.register("panics", "Requests that ended in a panic, each a fault of ours", panics.clone());
         let last_backup = Gauge::default();
@@ -252,6 +262,8 @@ impl Metrics {
             last_reload_success,
             expiry,
             decisions_dropped,
+            #[cfg(feature = "otel")]
+            spans_dropped,
             panics,
             last_backup,
             backup_failures,
@@ -425,6 +437,13 @@ impl Metrics {
     #[must_use]
     pub fn decisions_dropped(&self) -> u64 {
         self.decisions_dropped.get()
+    }
+
+    /// What counts spans of traces that were lost.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub fn spans_dropped(&self) -> Counter {
+        self.spans_dropped.clone()
     }
 
     /// Says when the newest backup of the timer was made.

@@ -4,3 +4,4 @@ pub mod decisions;
 pub mod metrics;
 mod output;
 pub mod record;
+pub mod trace;

@@ -6,6 +6,7 @@ mod grammar;
 mod parse;
 mod settings;
 mod tables;
+mod telemetry;
 mod tls;
 
 pub use crate::base::sources::{NamedFile, PolicyTexts, SourceText, Sources, Wanted};
@@ -14,5 +15,5 @@ pub use address::{ListenAddress, PublicUrl};
 pub use parse::{load, policy_dir, wanted};
 pub use settings::{
     Acme, Assertion, BackupTimer, Challenge, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder,
-    SessionBounds, Settings, SigningAlgorithm, Site, SiteFile, StoreKind, StoreSettings, Tls,
+    SessionBounds, Settings, SigningAlgorithm, Site, SiteFile, StoreKind, StoreSettings, Tls, Traces,
 };

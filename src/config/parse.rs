@@ -26,7 +26,8 @@ use super::tables::{assertion, backup, limits, listen, server, session, span, tr
 ///
 /// # Errors
 /// Everything that is wrong with them, warnings included. Codes: `E100` not TOML, `E101` unknown key, `E102` type, `E103` malformed, `E104` range,
-/// `E105` word, `E110` twice, `E113` literal secret, `E114` file, `E122` keys that exclude each other, `E130` address.
+/// `E105` word, `E110` twice, `E113` literal secret, `E114` file, `E122` keys that exclude each other, `E127` not in this
+/// build, `E130` address.
 pub fn load(sources: &Sources) -> Result<(Settings, Vec<Diagnostic>), Vec<Diagnostic>> {
     let problems = Problems::default();
     let (table, place, slips) = written(sources);
@@ -118,6 +119,7 @@ impl Parser<'_> {
         let session = session(&mut top);
         let assertion = assertion(&mut top);
         let decision_log = self.decision_log(&mut top);
+        let traces = self.traces(&mut top);
         let site = self.site(&mut top);
         let explain_to_users = top.boolean("explain_to_users").is_none_or(|yes| yes.value);
         let show_pattern_name = top.boolean("show_pattern_name").is_none_or(|yes| yes.value);
@@ -138,6 +140,7 @@ impl Parser<'_> {
             session,
             assertion,
             decision_log,
+            traces,
             site,
             explain_to_users,
             show_pattern_name,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+
 use crate::base::grammar::Rate;
 use crate::base::secret::{Hashed, Secret};
 use crate::model::ip_pattern::AddressSet;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub assertion: Assertion,
     /// The decision log.
     pub decision_log: DecisionLog,
+    /// Where traces go; none: nowhere.
+    pub traces: Option<Traces>,
     /// What every page draws.
     pub site: Site,
     /// Whether a denied person is told the title of what is missing.
@@ -278,6 +282,19 @@ pub struct Assertion {
     pub rotate: Duration,
     /// How long before it signs a key is published.
     pub publish_ahead: Duration,
+}
+
+/// Traces of requests for OpenTelemetry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traces {
+    /// Where a collector takes them by OTLP over HTTP, an http or https URL.
+    pub otlp: Uri,
+    /// Share of the traces begun here that is kept, 0 to 1.
+    pub sampling: f64,
+    /// What we are called in them.
+    pub service_name: String,
+    /// Authorities the collector's certificate must come from; none: the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How paths are logged.

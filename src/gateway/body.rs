@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::app::open::{End, Kind as OpenKind, Open, Question, Ticket};
+use crate::audit::trace::Trace;
 use crate::upstream::{AnswerBody, AnswerFault, Upload};
 
 use super::conversation::Owed;
@@ -23,6 +24,8 @@ const SHORT: u64 = 64 * 1024;
 pub struct Body {
     kind: Kind,
     owed: Option<Owed>,
+    /// Ends with it.
+    trace: Trace,
 }
 
 enum Kind {
@@ -94,13 +97,17 @@ pub enum BodyFault {
 }
 
 impl Body {
-    const fn new(kind: Kind) -> Self {
-        Self { kind, owed: None }
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            owed: None,
+            trace: Trace::default(),
+        }
     }
 
     /// No body.
     #[must_use]
-    pub const fn empty() -> Self {
+    pub fn empty() -> Self {
         Self::new(Kind::Empty)
     }
 
@@ -170,6 +177,13 @@ impl Body {
     #[must_use]
     pub fn owing(mut self, owed: Owed) -> Self {
         self.owed = Some(owed);
+        self
+    }
+
+    /// The request's trace lasts as long as this body.
+    #[must_use]
+    pub fn traced(mut self, trace: Trace) -> Self {
+        self.trace = trace;
         self
     }
 }

@@ -32,10 +32,7 @@ pub struct Client {
 #[must_use]
 pub fn client_ip(peer: Option<IpAddr>, trusted: &AddressSet, headers: &HeaderMap) -> Client {
     let peer = peer.map(fold_mapped);
-    let through_proxy = match peer {
-        Some(peer) => trusted.contains(peer),
-        None => !trusted.is_empty(),
-    };
+    let through_proxy = is_proxy(peer, trusted);
     let mut client = Client {
         address: peer,
         chain: Vec::new(),
@@ -58,6 +55,15 @@ pub fn client_ip(peer: Option<IpAddr>, trusted: &AddressSet, headers: &HeaderMap
         }
     }
     client
+}
+
+/// Whether whoever is connected is a trusted proxy.
+#[must_use]
+pub fn is_proxy(peer: Option<IpAddr>, trusted: &AddressSet) -> bool {
+    match peer {
+        Some(peer) => trusted.contains(fold_mapped(peer)),
+        None => !trusted.is_empty(),
+    }
 }
 
 /// Reads one element: an address, nothing around it but blanks, no port, no zone, no leading zeros.

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use crate::app::open::{End, Kind, Question, Ticket};
 use crate::app::refusal::{Refusal, RefusalKind};
 use crate::app::{App, Live};
+use crate::audit::trace::Attempt;
 use crate::model::principal::Principal;
 use crate::policy::Application;
 use crate::policy::application::{BodyLimit, Target};
 use crate::policy::decision::Terms;
 use crate::upstream;
-use crate::upstream::{Fault, Patience, RequestBody, SendError, Sending, Upload, Wanted};
+use crate::upstream::{Attempts, Fault, Patience, RequestBody, SendError, Sending, Upload, Wanted};
 
 use super::body::Body;
 use super::{Ask, Gateway, Made, assertion, identity_headers, refused, upgrade};
@@ -205,6 +206,19 @@ impl Forward<'_> {
     }
 }
 
+/// Each time is told to the trace, and to the server as what its own spans are below.
+impl Attempts for Forward<'_> {
+    type Attempt = Attempt;
+
+    fn begin(&self, number: u32, server: &Target, headers: &mut HeaderMap) -> Attempt {
+        self.ask.trace.attempt(number, &self.ask.parts.method, server, headers)
+    }
+
+    fn end(&self, attempt: Attempt, outcome: Result<StatusCode, &'static str>) {
+        attempt.end(outcome);
+    }
+}
+
 /// Forwards a request that may pass.
 pub(super) async fn forward(forward: &Forward<'_>, body: Incoming) -> Result<Response<Body>, Failure> {
     let parts = forward.ask.parts;
@@ -259,10 +273,12 @@ pub(super) async fn send(
         .upstreams
         .cluster(&forward.application.name)
         .ok_or_else(|| forward.failed(&SendError::NoServer))?;
-    upstream::send(&cluster, head, body, how).await.map_err(|error| match error {
-        SendError::Cut | SendError::Request(Fault::Cut) => Failure::Cut,
-        error => forward.failed(&error).into(),
-    })
+    upstream::send(&cluster, head, body, how, forward)
+        .await
+        .map_err(|error| match error {
+            SendError::Cut | SendError::Request(Fault::Cut) => Failure::Cut,
+            error => forward.failed(&error).into(),
+        })
 }
 
 /// Takes off an answer what belongs to its connection, and cookies of ours that are not the application's to set.

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::app::open::{Moment, Ticket, Why};
 use crate::app::refusal::{Refusal, RefusalKind};
 use crate::app::{App, Live};
+use crate::audit::trace::Trace;
 use crate::model::id::DecisionId;
 use crate::model::name::ApplicationName;
 use crate::model::principal::Principal;
@@ -109,6 +110,8 @@ pub struct Ask<'a> {
     pub conversation: &'a Arc<Conversation>,
     /// A moment before anything of this was found out.
     pub since: Moment,
+    /// Is told what becomes of it.
+    pub trace: &'a Trace,
 }
 
 /// A decision with what names it.
@@ -220,6 +223,7 @@ fn decide<'p>(
     };
     let application = decision.application.map(|application| &application.name);
     app.metrics.decided(application, verdict.word(), reason);
+    ask.trace.decided(application, &ask.parts.method, verdict.word(), reason);
     let took = started.elapsed();
     let checks = refuse::checks(&live.policies, principal, &ask.read.facts, decision.verdict);
     app.decisions

@@ -15,12 +15,15 @@ use crate::accounts::Caller;
 use crate::app::open::{Moment, Question};
 use crate::app::refusal::{Asked, Refusal, RefusalKind};
 use crate::app::{App, Live};
+use crate::audit::trace::Trace;
 use crate::base::time::Timestamp;
+use crate::config::LoggedPath;
 use crate::gateway;
 use crate::gateway::admit::{Canonical, Flaw};
 use crate::gateway::authenticate::{Presented, authenticate};
 use crate::gateway::body;
 use crate::gateway::body::Body;
+use crate::gateway::client_ip::is_proxy;
 use crate::gateway::conversation::{Conversation, Owed};
 use crate::gateway::cookies::OurCookies;
 use crate::gateway::facts::{Connection, Read};
@@ -113,8 +116,9 @@ impl House {
         let id = RequestId::generate(&self.app.random);
         let method = request.method().clone();
         let version = request.version();
+        let trace = self.trace(id, connection, &request);
         let has_body = !request.body().is_end_stream();
-        let answering = AssertUnwindSafe(self.answer(id, connection, conversation, request)).catch_unwind();
+        let answering = AssertUnwindSafe(self.answer(id, connection, conversation, &trace, request)).catch_unwind();
         let mut answered = answering.await.unwrap_or_else(|_| {
             self.app.metrics.panicked();
             tracing::error!(request = %id, "a request ended in a panic, which is a fault of portcullis");
@@ -133,7 +137,18 @@ impl House {
         self.app
             .metrics
             .answered(answered.application.as_ref(), method.as_str(), status, started.elapsed());
-        answered.response.map(|body| body.owing(owed))
+        trace.answered(answered.response.status());
+        answered.response.map(|body| body.owing(owed).traced(trace))
+    }
+
+    /// Begins the trace of a request, if there are traces. Only a trusted proxy may say which one it belongs to, and so whether it is kept.
+    fn trace(&self, id: RequestId, connection: Connection, request: &Request<Incoming>) -> Trace {
+        let tracer = &self.app.tracer;
+        if !tracer.is_on() {
+            return Trace::default();
+        }
+        let is_believed = is_proxy(connection.peer, &self.app.live().settings.trusted_proxies);
+        tracer.begin(id, request.version(), is_believed.then(|| request.headers()))
     }
 
     async fn answer(
@@ -141,6 +156,7 @@ impl House {
         id: RequestId,
         connection: Connection,
         conversation: &Arc<Conversation>,
+        trace: &Trace,
         request: Request<Incoming>,
     ) -> Answered {
         let since = self.app.open.moment();
@@ -158,6 +174,17 @@ impl House {
             return Answered::ours(text_for_authority(text));
         }
         let mut read = facts::read(&parts, canonical.host, connection, &live.settings, id, now);
+        let whose = read.facts.path.house();
+        trace.asked(
+            &read.facts,
+            whose == Ours::Outside && live.settings.decision_log.path == LoggedPath::Full,
+        );
+        if whose == Ours::Inside
+            && trace.is_recording()
+            && let Some(page) = self.web.page(&read.facts)
+        {
+            trace.for_page(&read.facts.method, page);
+        }
         let cookies = OurCookies::read(&parts.headers, live.settings.public_url.is_secure());
         if let Some(kind) = at_the_door(&live, &read, &cookies) {
             return refuse(&live, &plain(kind, &read, &parts), now);
@@ -166,7 +193,7 @@ impl House {
         if let Some(caller) = presented.as_ref().ok().and_then(|presented| presented.caller.as_ref()) {
             read.facts.rested = caller.stay.rested();
         }
-        if read.facts.path.house() == Ours::Inside {
+        if whose == Ours::Inside {
             let asked = read.asked(&parts.headers);
             let visitor = Visitor {
                 facts: &read.facts,
@@ -187,7 +214,7 @@ impl House {
             };
             return refuse(&live, &plain(kind, &read, &parts), now);
         };
-        self.forward(&live, connection, conversation, read, presented, since, &parts, body)
+        self.forward(&live, connection, conversation, trace, read, presented, since, &parts, body)
             .await
     }
 
@@ -197,6 +224,7 @@ impl House {
         live: &Live,
         connection: Connection,
         conversation: &Arc<Conversation>,
+        trace: &Trace,
         read: Read,
         presented: Presented,
         since: Moment,
@@ -212,6 +240,7 @@ impl House {
             connection,
             conversation,
             since,
+            trace,
         };
         match gateway::serve(&self.app, live, &self.gateway, ask, body).await {
             Ok((response, application)) => {

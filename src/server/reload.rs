@@ -180,6 +180,7 @@ pub(super) fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str>
         ("listen", old.listen == new.listen),
         ("store.path", old.store.path == new.store.path),
         ("keys", old.keys == new.keys),
+        ("telemetry.traces", old.traces == new.traces),
         ("server.threads", old.threads == new.threads),
     ]
     .into_iter()

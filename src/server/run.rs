@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::open::Kind;
+use crate::audit::trace::CannotTrace;
 use crate::base::random::Random;
 use crate::base::time::Clock;
 use crate::config::ListenAddress;
@@ -64,6 +65,9 @@ pub enum CannotRun {
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Traces.
+    #[error(transparent)]
+    Trace(#[from] CannotTrace),
     /// The system refuses.
     #[error("the {what} cannot be started")]
     System {
@@ -156,6 +160,9 @@ impl Running {
             return Err(CannotRun::InClear(open.clone()));
         }
         let bound_management = bind_management(&settings.listen.management, inherited.take("management")).await?;
+        if let Some(traces) = &settings.traces {
+            desk.app.tracer.start(traces, &desk.app.metrics)?;
+        }
         let (drain, drained) = watch::channel(false);
         for (name, bound) in [("http", &http), ("https", &https)] {
             for one in bound {
@@ -279,6 +286,9 @@ impl Running {
         let decisions = self.desk.app.decisions.clone();
         // Closing waits for the writer, which no async thread should.
         let _ = tokio::task::spawn_blocking(move || decisions.close()).await;
+        let app = Arc::clone(&self.desk.app);
+        // So does sending the last traces.
+        let _ = tokio::task::spawn_blocking(move || app.tracer.stop()).await;
         self.desk.store.close().await;
     }
 }

@@ -15,7 +15,7 @@ pub mod tunnel;
 pub use body::{AnswerBody, AnswerFault, Fault, LASTS, Patience, RequestBody, Upload};
 pub use connect::ConnectError;
 pub use pool::sweep;
-pub use send::{Lasting, SendError, Sending, Wanted, send};
+pub use send::{Attempts, Lasting, SendError, Sending, Wanted, send};
 pub use standing::Cause;
 
 use std::collections::HashMap;

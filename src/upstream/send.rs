@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
@@ -83,6 +83,18 @@ pub enum SendError {
     NoServer,
 }
 
+/// Whoever looks on while a request is sent, perhaps more than once.
+pub trait Attempts {
+    /// One time that it is sent; dropped without a word if it is given up half way.
+    type Attempt;
+
+    /// It goes to a server now, with these fields; they may be added to. `number` counts from 0.
+    fn begin(&self, number: u32, server: &Target, headers: &mut HeaderMap) -> Self::Attempt;
+
+    /// The head of an answer came, or none, with a word for why.
+    fn end(&self, attempt: Self::Attempt, outcome: Result<StatusCode, &'static str>);
+}
+
 /// Requests that were sent may be sent again while no more than so many are, or a fifth of all that are under way.
 const RESENT_ALWAYS: usize = 3;
 
@@ -106,6 +118,7 @@ impl Drop for Resending<'_> {
 }
 
 /// Sends a request, and waits for the head of the answer. `head` makes the request's head, and makes it again should it have to be sent twice.
+/// `attempts` is told of each time.
 ///
 /// It goes to another server where nothing of it was sent. One that was sent is sent once more only if its method is safe (RFC 9110 section
 /// 9.2.1) and it has no body: on a new connection where one that had waited turned out to be closed, and on another server within the
@@ -118,6 +131,7 @@ pub async fn send(
     head: impl Fn() -> Request<()>,
     body: RequestBody,
     how: &Sending<'_>,
+    attempts: &impl Attempts,
 ) -> Result<Response<AnswerBody>, SendError> {
     let total = how.timeouts.total.map(|total| Instant::now() + total);
     let first = head().map(|()| body);
@@ -126,10 +140,13 @@ pub async fn send(
     let mut last = SendError::NoServer;
     let mut request = Some(first);
     let mut resending = None;
+    let mut number = 0;
     while let Some(server) = cluster.choose(how.key, &tried) {
         let mut stale = false;
         // A stale connection says nothing about its server: a new one is tried on the same.
-        while let Some(taken) = request.take() {
+        while let Some(mut taken) = request.take() {
+            let attempt = attempts.begin(number, &server.target, taken.headers_mut());
+            number += 1;
             let waiting = if stale { None } else { waiting(&server, how.wanted, safe).await };
             let reused = waiting.is_some();
             let sender = match waiting {
@@ -139,6 +156,7 @@ pub async fn send(
                     Err(error) => {
                         tracing::warn!(application = %cluster.name, server = %server.target, error = &error as &dyn std::error::Error, "upstream not reached");
                         cluster.failed(&server, Cause::Unreachable);
+                        attempts.end(attempt, Err(unconnected(&error)));
                         last = match error {
                             ConnectError::Late(_) => SendError::Late("connect"),
                             error => SendError::Unreachable(error),
@@ -150,7 +168,9 @@ pub async fn send(
             };
             let may_repeat = safe && if reused { !stale } else { resending.is_none() };
             let again = || may_repeat.then(|| head().map(|()| RequestBody::Empty));
-            match exchange(&server, sender, taken, how, total).await {
+            let outcome = exchange(&server, sender, taken, how, total).await;
+            attempts.end(attempt, outcome.as_ref().map(Response::status).map_err(Outcome::word));
+            match outcome {
                 Ok(answer) => {
                     cluster.answered(&server, answer.status());
                     return Ok(answer);
@@ -232,6 +252,26 @@ enum Outcome {
         /// The request, if nothing of it was sent.
         unsent: Option<Box<Request<RequestBody>>>,
     },
+}
+
+/// One word for whoever looks on, where there is not even a connection.
+const fn unconnected(error: &ConnectError) -> &'static str {
+    match error {
+        ConnectError::Late(_) => "timeout",
+        _ => "unreachable",
+    }
+}
+
+impl Outcome {
+    /// One word for whoever looks on.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Late(_) => "timeout",
+            Self::Unfit(_) => "unfit",
+            Self::Failed { .. } => "no-answer",
+        }
+    }
 }
 
 impl From<TrySendError<Request<RequestBody>>> for Outcome {

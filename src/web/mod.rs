@@ -83,6 +83,13 @@ impl Web {
         }
     }
 
+    /// The address in the table for a request, such as `/admin/users/{user}`: it may be told where what stands in its place may not.
+    #[must_use]
+    pub fn page(&self, facts: &RequestFacts) -> Option<&'static str> {
+        let found = self.site.find(&facts.method, &path_of(facts)?).ok()?;
+        Some(found.route.path)
+    }
+
     /// Answers a request below `/.portcullis`.
     pub async fn serve<B>(&self, app: &App, live: &Live, visitor: Visitor<'_>, body: B) -> Answer
     where

@@ -296,3 +296,15 @@ fn backups_are_made_where_a_folder_is_named() {
         assert!(found.iter().any(|problem| problem.code == code), "{text}: {found:?}");
     }
 }
+
+#[cfg(not(feature = "otel"))]
+#[test]
+fn a_build_without_traces_says_what_to_do_about_their_settings() {
+    let text = format!("{PORTAL}\n[telemetry.traces]\notlp = \"http://127.0.0.1:4318\"\n");
+    let sources = sources(&text, &[]);
+    let found = load(&sources).unwrap_err();
+    let said = found.iter().map(|problem| problem.render(&sources.texts())).collect::<String>();
+    assert!(said.contains("config/portcullis.toml:3:12"), "{said}");
+    assert!(said.contains("error[E127]: this portcullis was built without traces"), "{said}");
+    assert!(said.contains("cargo build --release --features otel"), "{said}");
+}
