@@ -388,12 +388,16 @@ impl Accounts {
         if self.changeable(session.record.user, by).await?.is_none() {
             return Ok(false);
         }
-        let event = Event::new(Action::SessionEnded, by.actor.clone(), now).to(id).from(by.address);
+        // The session is gone afterwards, so the trail says whose it was.
+        let event = Event::new(Action::SessionEnded, by.actor.clone(), now)
+            .to(id)
+            .from(by.address)
+            .with("of", session.record.user);
         Ok(again(|| self.commit_end(event.clone(), id)).await?)
     }
 
     /// One commit that ends a session; false if it had ended.
-    async fn commit_end(&self, event: Event, id: SessionId) -> Result<bool, StoreError> {
+    pub(super) async fn commit_end(&self, event: Event, id: SessionId) -> Result<bool, StoreError> {
         let Some(session) = self.store.get::<Session>(&id).await? else {
             return Ok(false);
         };

@@ -54,6 +54,15 @@ pub enum Changes {
     Everything(Epoch),
 }
 
+/// Records by their end, with the place of each.
+#[derive(Clone, Debug)]
+pub struct ByEnd<R> {
+    /// The records.
+    pub records: Vec<(Vec<u8>, Versioned<R>)>,
+    /// How far it came; none at the end.
+    pub reached: Option<Vec<u8>>,
+}
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -133,6 +142,22 @@ impl Store {
         let Adapter::Redb(engine) = &self.adapter;
         let rows = engine.list(R::KIND, page.within, page.after, page.limit).await?;
         rows.iter().map(versioned).collect()
+    }
+
+    /// Records that have an end, the last to end first or, `upward`, the first to end first, behind a place that an earlier call gave; with
+    /// each its place. `limit` rows of any kind are looked at, so a call takes no longer however many there are; the place beside the
+    /// records says how far it came, and is none at the end.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn list_by_end<R: Record>(&self, from: Option<&[u8]>, upward: bool, limit: usize) -> Result<ByEnd<R>, StoreError> {
+        let Adapter::Redb(engine) = &self.adapter;
+        let (rows, reached) = engine.list_by_end(R::KIND, from.map(<[u8]>::to_vec), upward, limit).await?;
+        let records = rows.iter().map(|(place, row)| Ok((place.clone(), versioned(row)?)));
+        Ok(ByEnd {
+            records: records.collect::<Result<_, StoreError>>()?,
+            reached,
+        })
     }
 
     /// Does what a commit says, all of it or nothing. When this returns, it is on the disk.
@@ -305,6 +330,15 @@ impl Store {
     pub async fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         let Adapter::Redb(engine) = &self.adapter;
         engine.audit(after, limit).await
+    }
+
+    /// Entries of the audit trail before number `before`, or the last there are; the newest first, `limit` at most.
+    ///
+    /// # Errors
+    /// As [`Store::audit`].
+    pub async fn audit_before(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let Adapter::Redb(engine) = &self.adapter;
+        engine.audit_before(before, limit).await
     }
 
     /// When the last event of the audit trail happened; `None` while there is none.

@@ -28,7 +28,7 @@ use super::form::Form;
 use super::refusal::Scene;
 use super::relative;
 use super::return_to::Destination;
-use super::view::{BASE, Frame, Me, initials};
+use super::view::{BASE, Frame, Me, console_menu, initials};
 use super::words;
 
 /// Why a handler did not answer as asked.
@@ -189,13 +189,21 @@ impl<'a> Cx<'a> {
     /// # Errors
     /// 404 for who is not signed in.
     pub fn acting(&self) -> Result<Acting, Stop> {
+        self.acting_by(Power::Users)
+    }
+
+    /// The person as one who acts or looks by a power, as far as that reaches: everywhere, or the teams it is held in.
+    ///
+    /// # Errors
+    /// 404 for who is not signed in.
+    pub fn acting_by(&self, power: Power) -> Result<Acting, Stop> {
         let caller = self.person()?;
         let standing = self.standing.as_ref().ok_or(Stop::NotFound)?;
         let held = standing.held.as_deref().ok_or(Stop::NotFound)?;
-        let reach = if standing.may(Power::Users) {
+        let reach = if standing.may(power) {
             Reach::All
         } else {
-            Reach::Teams(held.powers().teams_with(Power::Users).cloned().collect())
+            Reach::Teams(held.powers().teams_with(power).cloned().collect())
         };
         Ok(Acting {
             actor: Actor::User(caller.identity().user),
@@ -266,7 +274,7 @@ impl<'a> Cx<'a> {
         Me {
             initials: initials(&name),
             name,
-            console: self.standing.as_ref().is_some_and(|standing| standing.may_somewhere(Power::Users)),
+            menu: self.standing.as_ref().map(console_menu).unwrap_or_default(),
         }
     }
 

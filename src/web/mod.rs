@@ -282,11 +282,9 @@ impl Web {
 
 /// Whether the row's access lets this person in; otherwise what they are told.
 fn admit(cx: &Cx<'_>, route: &Route) -> Result<(), Box<Answer>> {
-    let power = match route.access {
-        Access::Public => return Ok(()),
-        Access::SignedIn => None,
-        Access::Can(power) => Some(power),
-    };
+    if route.access == Access::Public {
+        return Ok(());
+    }
     let scene = cx.scene();
     let (Some(caller), Some(standing)) = (&cx.caller, &cx.standing) else {
         let ended = Cookie::Session.read(cx.headers(), cx.portal()).is_some();
@@ -297,9 +295,15 @@ fn admit(cx: &Cx<'_>, route: &Route) -> Result<(), Box<Answer>> {
         Verdict::SignIn | Verdict::StepUp => return Err(Box::new(scene.sign_in(standing.reason.code(), false, None))),
         _ => return Err(Box::new(cx.turned_away(&caller.principal, standing))),
     }
-    match power {
-        Some(power) if !standing.may_somewhere(power) => Err(Box::new(without_power(cx, caller, standing, power))),
-        _ => Ok(()),
+    let lacks = match route.access {
+        Access::Public | Access::SignedIn => None,
+        Access::Can(power) => Some(power).filter(|power| !standing.may_somewhere(*power)),
+        Access::CanEverywhere(power) => Some(power).filter(|power| !standing.may(*power)),
+        Access::Console => Some(Power::Users).filter(|_| cx.me().menu.is_empty()),
+    };
+    match lacks {
+        Some(power) => Err(Box::new(without_power(cx, caller, standing, power))),
+        None => Ok(()),
     }
 }
 

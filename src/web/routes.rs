@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::model::role::Power;
 
-use super::console::{user, users};
+use super::console::{sessions, user, users};
 use super::cx::{Cx, Outcome};
 use super::files;
 use super::machine;
@@ -22,6 +22,10 @@ pub enum Access {
     SignedIn,
     /// Whoever holds a power, everywhere or in a team.
     Can(Power),
+    /// Whoever holds a power in the whole instance.
+    CanEverywhere(Power),
+    /// Whoever may open a page of the console.
+    Console,
 }
 
 /// On which hosts an address answers.
@@ -107,7 +111,7 @@ pub const ROUTES: &[Route] = &[
     on_portal(POST, "/me/security", Access::SignedIn, to!(me::change_password)),
     on_portal(GET, "/me/sessions", Access::SignedIn, to!(me::show_sessions)),
     on_portal(POST, "/me/sessions", Access::SignedIn, to!(me::end_sessions)),
-    on_portal(GET, "/admin", USERS, to!(users::start)),
+    on_portal(GET, "/admin", Access::Console, to!(users::start)),
     on_portal(GET, "/admin/users", USERS, to!(users::show_list)),
     on_portal(POST, "/admin/users", USERS, to!(users::add)),
     on_portal(POST, "/admin/users/role", USERS, to!(user::change_role_of)),
@@ -121,6 +125,8 @@ pub const ROUTES: &[Route] = &[
     on_portal(POST, "/admin/users/{user}/delete", USERS, to!(user::delete)),
     on_portal(POST, "/admin/users/{user}/token", USERS, to!(user::new_token)),
     on_portal(POST, "/admin/users/{user}/sessions", USERS, to!(user::end_sessions)),
+    on_portal(GET, "/admin/sessions", USERS, to!(sessions::show_list)),
+    on_portal(POST, "/admin/sessions", USERS, to!(sessions::end)),
     everywhere("/assets/{folder}/{name}", to!(files::asset)),
     everywhere("/whoami", to!(machine::whoami)),
     everywhere("/jwks.json", to!(machine::jwks)),
@@ -259,10 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn the_menu_offers_what_its_pages_let_in() {
+        for one in super::super::view::CONSOLE.iter().flat_map(|group| group.links) {
+            let route = ROUTES.iter().find(|route| route.path == one.link.path && route.method == GET);
+            let access = route.map(|route| route.access);
+            let expected = if one.everywhere {
+                Access::CanEverywhere(one.power)
+            } else {
+                Access::Can(one.power)
+            };
+            assert_eq!(access, Some(expected), "{}", one.link.path);
+        }
+    }
+
+    #[test]
     fn nothing_of_the_console_is_open_to_who_has_no_power() {
         for route in ROUTES {
             let console = route.path.starts_with("/admin");
-            assert_eq!(matches!(route.access, Access::Can(_)), console, "{}", route.path);
+            let shut = matches!(route.access, Access::Can(_) | Access::CanEverywhere(_) | Access::Console);
+            assert_eq!(shut, console, "{}", route.path);
             let own = route.path == "/" || route.path.starts_with("/me/");
             assert_eq!(route.access == Access::SignedIn, own, "{}", route.path);
         }

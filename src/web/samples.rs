@@ -1,5 +1,6 @@
 //! Every page once with made-up people, to look at and to check what holds for all of them. For tests only.
 
+mod console;
 mod inside;
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::pages::refused::{DeniedIpPage, DeniedPage, ErrorPage, ExpiredPage, Up
 use super::pages::sign_in::{MfaMissingPage, ProviderButton, RealmChoice, SignInPage, StepUpPage};
 use super::pages::sign_out::{PrivacyPage, SignOutPage, SignedOutPage};
 use super::relative::{self, Moment};
-use super::view::{BASE, Denial, Frame, Link, Me, Onward, SessionRow, Tag};
+use super::view::{BASE, CONSOLE, Denial, Frame, Link, Me, MenuPart, Onward, SessionRow, Tag};
 use super::words::TokenHint;
 
 /// What people and policies may have written, in each place where they can.
@@ -57,7 +58,7 @@ impl Written {
             me: Me {
                 name: spoil("Ada Okafor"),
                 initials: "AO".to_owned(),
-                console: true,
+                menu: whole_menu(),
             },
             now,
             spoil,
@@ -379,8 +380,24 @@ impl Written {
 
     /// Every page, by name.
     pub(super) fn pages(&self) -> Vec<(&'static str, String)> {
-        [self.door_pages(), self.refusals(), self.own_pages(), self.console_pages()].concat()
+        [
+            self.door_pages(),
+            self.refusals(),
+            self.own_pages(),
+            self.console_pages(),
+            self.reading_pages(),
+        ]
+        .concat()
     }
+}
+
+/// The menu of somebody with every power.
+fn whole_menu() -> Vec<MenuPart> {
+    let part = |group: &super::view::MenuGroup| MenuPart {
+        name: group.name,
+        links: group.links.iter().map(|one| one.link).collect(),
+    };
+    CONSOLE.iter().map(part).collect()
 }
 
 fn render(page: &impl Template) -> String {

@@ -1,6 +1,7 @@
 //! What our own pages promise, driven as a browser drives them: over a store in memory and a clock that stands still.
 
 mod browser;
+mod console;
 mod hand_over;
 
 use std::time::Duration;
@@ -297,7 +298,7 @@ async fn every_page_of_ones_own_and_of_the_console_is_shut_to_who_may_not() {
         match route.access {
             super::routes::Access::Public => assert_ne!(nobody, StatusCode::UNAUTHORIZED, "{path}"),
             super::routes::Access::SignedIn => assert_eq!(nobody, turned_away, "{path}"),
-            super::routes::Access::Can(_) => {
+            _ => {
                 assert_eq!((nobody, user), (turned_away, StatusCode::FORBIDDEN), "{} {path}", route.method);
             }
         }

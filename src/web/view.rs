@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::model::role::Power;
+use crate::policy::house::Standing;
+
 use super::relative::Moment;
 
 /// Where all our pages are, on every host.
@@ -37,8 +40,8 @@ pub struct Me {
     pub name: String,
     /// Its initials.
     pub initials: String,
-    /// Whether the menu has Admin.
-    pub console: bool,
+    /// The pages of the console that they may open; the menu under their name has Admin where there are any.
+    pub menu: Vec<MenuPart>,
 }
 
 /// A link of a menu, by its address below [`BASE`].
@@ -52,13 +55,33 @@ pub struct MenuLink {
     pub icon: &'static str,
 }
 
-/// A group of links in the console's menu.
+/// A page of the console, and who sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsoleLink {
+    /// How the menu shows it.
+    pub link: MenuLink,
+    /// The power that opens it.
+    pub power: Power,
+    /// Whether the power must be held in the whole instance: what the page shows belongs to no team.
+    pub everywhere: bool,
+}
+
+/// A group of pages in the console's menu.
 #[derive(Clone, Copy, Debug)]
 pub struct MenuGroup {
     /// What it is called.
     pub name: &'static str,
     /// What is in it.
-    pub links: &'static [MenuLink],
+    pub links: &'static [ConsoleLink],
+}
+
+/// What somebody sees of a group.
+#[derive(Clone, Debug)]
+pub struct MenuPart {
+    /// What it is called.
+    pub name: &'static str,
+    /// What is in it.
+    pub links: Vec<MenuLink>,
 }
 
 /// The pages of one's own account.
@@ -80,15 +103,39 @@ pub const MY_ACCOUNT: &[MenuLink] = &[
     },
 ];
 
+const fn in_console(path: &'static str, name: &'static str, icon: &'static str, power: Power) -> ConsoleLink {
+    ConsoleLink {
+        link: MenuLink { path, name, icon },
+        power,
+        everywhere: false,
+    }
+}
+
 /// The pages of the console.
 pub const CONSOLE: &[MenuGroup] = &[MenuGroup {
     name: "People",
-    links: &[MenuLink {
-        path: "/admin/users",
-        name: "Users",
-        icon: "users",
-    }],
+    links: &[
+        in_console("/admin/users", "Users", "users", Power::Users),
+        in_console("/admin/sessions", "Sessions", "clock", Power::Users),
+    ],
 }];
+
+/// The pages of the console that somebody may open.
+#[must_use]
+pub fn console_menu(standing: &Standing<'_>) -> Vec<MenuPart> {
+    let opens = |one: &&ConsoleLink| {
+        if one.everywhere {
+            standing.may(one.power)
+        } else {
+            standing.may_somewhere(one.power)
+        }
+    };
+    let parts = CONSOLE.iter().map(|group| MenuPart {
+        name: group.name,
+        links: group.links.iter().filter(opens).map(|one| one.link).collect(),
+    });
+    parts.filter(|part| !part.links.is_empty()).collect()
+}
 
 /// A link with its words.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -156,6 +156,9 @@ const pages = [
   }],
   ['disable user', 'admin', async ({ page, house }) => page.goto(`${await userPage(page, house, 'bo@example.org')}/disable`)],
   ['delete user', 'admin', async ({ page, house }) => page.goto(`${await userPage(page, house, 'bo@example.org')}/delete`)],
+  ['sessions of everybody', 'admin', ({ page, house }) => page.goto(house.page('/admin/sessions'))],
+  ['sessions of one person', 'admin', ({ page, house }) => page.goto(house.page('/admin/sessions?q=ada'))],
+  ['sessions, nothing found', 'admin', ({ page, house }) => page.goto(house.page('/admin/sessions?q=nobody-has-this-name'))],
   ['admin menu on a phone', 'admin', async ({ page, house }) => page.goto(house.page('/admin/users#nav'))],
 ];
 
@@ -234,7 +237,8 @@ export function looks() {
       for (const [who, options] of [['stranger', { from: addresses.home }], ['admin', { storageState: state }]]) {
         const { page } = await person(browser, { ...options, javaScriptEnabled: false, viewport: { width: 390, height: 900 } });
         const plain = ['/sign-in', '/account/new', '/account/reset', '/account/reset/token', '/signed-out', '/privacy'];
-        const own = ['/', '/me/security', '/me/sessions', '/sign-out', '/admin/users', '/admin/users?q=nobody-has-this-name', '/admin/users#nav'];
+        const own = ['/', '/me/security', '/me/sessions', '/sign-out', '/admin/users', '/admin/users?q=nobody-has-this-name', '/admin/users#nav',
+          '/admin/sessions'];
         for (const path of who === 'stranger' ? plain : own) {
           await page.goto(house.page(path));
           const found = await page.evaluate(() => ({

@@ -272,3 +272,46 @@ async fn with_the_store_away_nobody_gets_in_and_live_sessions_go_on_as_long_as_t
         house.accounts.caller(&value, PORTAL, house.now()).await.expect_err("not for ever");
     }
 }
+
+#[tokio::test]
+async fn everybodys_sessions_come_a_page_at_a_time_there_and_back() {
+    let house = House::new();
+    house.add("ada@lab.example", Some(GOOD)).await;
+    house.add("bo@lab.example", Some(GOOD)).await;
+    let mut made = Vec::new();
+    for name in ["ada", "bo", "ada", "bo", "ada"] {
+        house.clock.advance(MINUTE);
+        let session = house.sign_in(name, GOOD).await.value;
+        made.push(house.caller(&session).await.unwrap().session().id);
+    }
+    made.reverse();
+    let by = Acting::command_line();
+    let list = async |page: Page| {
+        let all = SessionSearch::All;
+        house.accounts.list_sessions(&all, &page, 2, &by, house.now()).await.unwrap()
+    };
+    let ids = |page: &SessionPage| -> Vec<_> { page.lines.iter().map(|one| one.line.session.id).collect() };
+    let first = list(Page::First).await;
+    assert_eq!((ids(&first).as_slice(), first.before.is_some()), (&made[..2], false));
+    let second = list(Page::After(first.after.clone().unwrap())).await;
+    assert_eq!(ids(&second), &made[2..4]);
+    let last = list(Page::After(second.after.clone().unwrap())).await;
+    assert_eq!((ids(&last).as_slice(), last.after.is_some()), (&made[4..], false));
+    let back = list(Page::Before(last.before.clone().unwrap())).await;
+    assert_eq!(ids(&back), &made[2..4]);
+    let back = list(Page::Before(back.before.clone().unwrap())).await;
+    assert_eq!(ids(&back), &made[..2]);
+    assert_eq!(
+        ids(&list(Page::After("rubbish!".to_owned())).await),
+        &made[..2],
+        "no cursor of ours"
+    );
+
+    // Who has ended all of theirs has none here, though the rows are still in the store.
+    let bo = house.accounts.user_named("bo").await.unwrap().unwrap().id;
+    house.accounts.end_all_of(bo, &by, house.now()).await.unwrap();
+    let left = list(Page::First).await;
+    assert!(left.lines.iter().all(|one| one.user.id != bo), "{left:?}");
+    house.clock.advance(3 * HOUR);
+    assert!(list(Page::First).await.lines.is_empty(), "all have gone idle");
+}

@@ -422,7 +422,7 @@ const fn writes(step: &Step) -> bool {
     !matches!(step.deed, Deed::Unchanged(_))
 }
 
-fn expiry_key(at: u64, kind: Kind, key: &[u8]) -> Vec<u8> {
+pub(super) fn expiry_key(at: u64, kind: Kind, key: &[u8]) -> Vec<u8> {
     let mut bytes = at.to_be_bytes().to_vec();
     bytes.extend_from_slice(kind.table().as_bytes());
     bytes.push(0);
@@ -430,7 +430,7 @@ fn expiry_key(at: u64, kind: Kind, key: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn read_expiry_key(entry: &[u8]) -> Option<(Kind, &[u8])> {
+pub(super) fn read_expiry_key(entry: &[u8]) -> Option<(Kind, &[u8])> {
     let (_, rest) = entry.split_first_chunk::<8>()?;
     let end = rest.iter().position(|byte| *byte == 0)?;
     let (name, key) = rest.split_at_checked(end)?;

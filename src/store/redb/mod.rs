@@ -1,6 +1,7 @@
 //! The embedded engine: one file, one thread that writes, reads beside it.
 
 mod apply;
+mod looking;
 mod medium;
 mod notes;
 mod opening;
@@ -24,7 +25,7 @@ use crate::base::time::Timestamp;
 use crate::model::attempts::{AttemptLimit, Attempts};
 use crate::model::id::SessionId;
 
-use super::chain::{self, AuditEntry, Mark};
+use super::chain::Mark;
 use super::commit::Commit;
 use super::error::{Cause, OpenError, StoreError};
 use super::records::AttemptKey;
@@ -39,7 +40,7 @@ pub(in crate::store) use opening::open_database;
 use opening::{prepare, shrink};
 pub(in crate::store) use raw::{count_rows, load, read_rows, read_slice};
 pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Spot, Tables, Touched, all_tables};
-use tables::{Fault, INDEXES, UNIQUES, read_last, read_many, read_one};
+use tables::{Fault, INDEXES, UNIQUES, read_many, read_one};
 pub(in crate::store) use writer::in_transaction;
 use writer::{Job, Writer};
 
@@ -379,21 +380,6 @@ impl Redb {
 
     pub(in crate::store) fn health(&self) -> Result<(), StoreError> {
         held(&self.shared.health).clone().map_or(Ok(()), Err)
-    }
-
-    pub(in crate::store) async fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.reading(move |shared| chain::entries(shared, after, limit)).await
-    }
-
-    pub(in crate::store) async fn last_event(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.reading(|shared| {
-            let last = shared.read(|transaction| read_last(transaction, AUDIT))?;
-            let decode = |(key, value): (Vec<u8>, Vec<u8>)| AuditEntry::decode(&key, &value, [0; 32]);
-            let unreadable = StoreError::Unavailable(Cause::AuditTrail);
-            last.map(|row| decode(row).map(|entry| entry.event.at).ok_or(unreadable))
-                .transpose()
-        })
-        .await
     }
 
     /// A handle on a backup: while it lives no other is made, and what is written is noted.

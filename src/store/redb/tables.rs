@@ -202,6 +202,34 @@ pub(super) fn read_many(
     }
 }
 
+/// Keys of a read transaction on one side of a key, the nearest first, `limit` at most; from the end of the table where there is none.
+pub(super) fn keys_from(
+    transaction: &ReadTransaction,
+    name: &'static str,
+    from: Option<&[u8]>,
+    upward: bool,
+    limit: usize,
+) -> Result<Vec<Vec<u8>>, Fault> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let table = match transaction.open_table(Definition::new(name)) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let near = from.map_or(Unbounded, Excluded);
+    let mut keys = Vec::new();
+    if upward {
+        for row in table.range::<&[u8]>((near, Unbounded))?.take(limit) {
+            keys.push(row?.0.value().to_vec());
+        }
+    } else {
+        for row in table.range::<&[u8]>((Unbounded, near))?.rev().take(limit) {
+            keys.push(row?.0.value().to_vec());
+        }
+    }
+    Ok(keys)
+}
+
 /// The last row of a table.
 pub(super) fn read_last(transaction: &ReadTransaction, name: &'static str) -> Result<Option<Pair>, Fault> {
     match transaction.open_table(Definition::new(name)) {

@@ -1,5 +1,6 @@
 //! The console: what administrators see and change.
 
+pub mod sessions;
 pub mod user;
 pub mod users;
 pub mod view;

@@ -23,9 +23,11 @@ use super::view::{Choice, Choices, FilterView, Made, PagesView, RoleChange, Toke
 pub const HERE: &str = "/admin/users";
 const LINES: usize = 50;
 
-/// GET `/admin`: the first page of the console.
-pub async fn start(_: &mut Cx<'_>) -> Outcome {
-    Ok(answer::found(&format!("{BASE}{HERE}")))
+/// GET `/admin`: the first page of the console that the person may open.
+pub async fn start(cx: &mut Cx<'_>) -> Outcome {
+    let menu = cx.me().menu;
+    let first = menu.iter().flat_map(|part| &part.links).next().ok_or(Stop::NotFound)?;
+    Ok(answer::found(&format!("{BASE}{}", first.path)))
 }
 
 /// GET `/admin/users`.

@@ -39,6 +39,9 @@ site.name = "Northgate Lab"
 const POLICY: &str = r#"
 ip_pattern.office = { title = "Office", include = ["192.0.2.0/24"] }
 role.operator = { title = "Operator", admin = ["users"], require = { mfa = true } }
+role.lead = { title = "Lead", scope = "team", admin = ["users", "audit", "apps"], grantable_by = ["admin"] }
+team.assay = { title = "Assay Development", roles = ["lead"], apps = ["eln"] }
+team.other = { title = "Another Team", roles = ["lead"], apps = ["eln"] }
 
 [app.eln]
 title = "Notebook"
@@ -166,12 +169,26 @@ impl House {
         self.add_bound("cy", "Cy", "Office", Some("office")).await
     }
 
+    /// Adds a member of a team, with a role there or none; gives the identifier.
+    pub(super) async fn member(&self, username: &str, team: &str, role: Option<&str>) -> String {
+        let new = NewUser {
+            team: Some(team.parse().unwrap()),
+            team_role: role.map(|role| role.parse().unwrap()),
+            ..Self::new_user(username, username, "Member", None)
+        };
+        self.add_new(new).await
+    }
+
     async fn add(&self, username: &str, given: &str, family: &str) -> String {
         self.add_bound(username, given, family, None).await
     }
 
     async fn add_bound(&self, username: &str, given: &str, family: &str, pattern: Option<&str>) -> String {
-        let new = NewUser {
+        self.add_new(Self::new_user(username, given, family, pattern)).await
+    }
+
+    fn new_user(username: &str, given: &str, family: &str, pattern: Option<&str>) -> NewUser {
+        NewUser {
             email: format!("{username}@lab.example").parse().unwrap(),
             username: Some(username.parse().unwrap()),
             given_name: given.parse().unwrap(),
@@ -182,7 +199,10 @@ impl House {
             ip_pattern: pattern.map(|name| name.parse().unwrap()),
             provider: None,
             password: Some(Password::new(GOOD.to_owned())),
-        };
+        }
+    }
+
+    async fn add_new(&self, new: NewUser) -> String {
         match self
             .app
             .accounts
