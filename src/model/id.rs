@@ -108,6 +108,10 @@ id!(
     GroupId, "g-"
 );
 id!(
+    /// Names an invitation; not the secret in its link.
+    InvitationId, "i-"
+);
+id!(
     /// Names one credential of a service.
     CredentialId, "c-"
 );

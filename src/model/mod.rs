@@ -5,6 +5,7 @@ pub mod device;
 pub mod email;
 pub mod event;
 pub mod id;
+pub mod invitation;
 pub mod ip_pattern;
 pub mod membership;
 pub mod message;

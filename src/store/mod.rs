@@ -29,8 +29,8 @@ pub use commit::Commit;
 pub use error::{Cause, OpenError, StoreError};
 pub use record::{Never, Page, Record, Versioned};
 pub use records::{
-    AttemptKey, AttemptRecord, AttemptScope, FirstUser, MembershipIndex, MessageIndex, PolicyTree, SecretKind, SecretRecord, SessionIndex,
-    SessionValueIndex, SigningKeyRecord, TheFirst, TokenUnique, UserIndex, UserUnique, WhichTree,
+    AttemptKey, AttemptRecord, AttemptScope, FirstUser, InvitationUnique, MembershipIndex, MessageIndex, PolicyTree, SecretKind,
+    SecretRecord, SessionIndex, SessionValueIndex, SigningKeyRecord, TeamIndex, TheFirst, TokenUnique, UserIndex, UserUnique, WhichTree,
 };
 pub use redb::{InMemory, Medium, OnFile};
 pub use rows::{Change, IndexKey, Kind, Revision, Unique, UniqueKey};

@@ -6,12 +6,15 @@ mod people;
 mod sealed;
 mod single;
 mod stays;
+mod teams;
 
 use crate::base::time::{MINUTE, Timestamp};
-use crate::model::id::{SessionId, TokenId};
+use crate::model::id::{InvitationId, SessionId, TokenId};
+use crate::model::invitation::Invitation;
 use crate::model::membership::Membership;
 use crate::model::message::Message;
 use crate::model::session::{Session, SessionValueRecord};
+use crate::model::team::{Group, Project, Team};
 use crate::model::token::{Confirmation, OneTimeToken, Registration, Reset};
 use crate::model::user::User;
 
@@ -26,6 +29,7 @@ pub(super) use sealed::Rewrap;
 pub use sealed::{SecretKind, SecretRecord, SigningKeyRecord};
 pub use single::{FirstUser, PolicyTree, TheFirst, WhichTree};
 pub use stays::{SessionIndex, SessionValueIndex, TokenUnique};
+pub use teams::{InvitationUnique, TeamIndex};
 
 use sealed::secret_key;
 
@@ -88,9 +92,11 @@ pub(super) fn describe(kind: Kind, key: &[u8], body: &Body) -> Result<(Marks, Op
         Kind::Trees => of::<PolicyTree>(body),
         Kind::Outbox => of::<Message>(body),
         Kind::Singles => of::<FirstUser>(body),
-        Kind::Teams | Kind::Projects | Kind::Groups | Kind::Services | Kind::Factors | Kind::Invitations => {
-            Err(StoreError::Unreadable(kind))
-        }
+        Kind::Teams => of::<Team>(body),
+        Kind::Projects => of::<Project>(body),
+        Kind::Groups => of::<Group>(body),
+        Kind::Invitations => of::<Invitation>(body),
+        Kind::Services | Kind::Factors => Err(StoreError::Unreadable(kind)),
     }
 }
 
@@ -100,7 +106,7 @@ pub(super) enum Dependent {
     Group(Kind, IndexKey),
 }
 
-/// The dependents of a row that is swept away: the cookie values of a session, the sealed text of a token.
+/// The dependents of a row that is swept away: the cookie values of a session, the sealed text of a token or a link.
 pub(super) fn dependent(kind: Kind, key: &[u8]) -> Option<Dependent> {
     let number = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).ok().map(u128::from_be_bytes);
     match kind {
@@ -113,6 +119,11 @@ pub(super) fn dependent(kind: Kind, key: &[u8]) -> Option<Dependent> {
             let (_, id) = key.split_first()?;
             let token = TokenId::from_number(number(id)?);
             Some(Dependent::Row(Kind::Secrets, secret_key(SecretKind::Token, &token.to_string())))
+        }
+        Kind::Invitations => {
+            let invitation = InvitationId::from_number(number(key)?);
+            let link = secret_key(SecretKind::InvitationLink, &invitation.to_string());
+            Some(Dependent::Row(Kind::Secrets, link))
         }
         _ => None,
     }

@@ -18,6 +18,8 @@ use super::{in_no_group, keyed_by_number, nothing_else_unique};
 pub enum SecretKind {
     /// The text of a token that an administrator hands over, until it is used. Its owner is the token.
     Token,
+    /// The secret in an invitation's link, where no mail takes it to the person. Its owner is the invitation.
+    InvitationLink,
 }
 
 /// A value sealed under the master key. Where it stands is authenticated with it, so it cannot be moved to another owner.
@@ -57,6 +59,7 @@ impl SecretRecord {
 pub(super) fn secret_key(kind: SecretKind, owner: &str) -> Vec<u8> {
     let mut key = match kind {
         SecretKind::Token => b"token".to_vec(),
+        SecretKind::InvitationLink => b"invitation".to_vec(),
     };
     key.push(0);
     key.extend_from_slice(owner.as_bytes());
