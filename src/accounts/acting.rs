@@ -1,12 +1,14 @@
 //! Who carries out a use case, and over whom.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::model::event::{Action, Actor, Event};
 use crate::model::membership::Membership;
 use crate::model::name::TeamName;
 use crate::model::user::User;
+use crate::policy::delegation::Giver;
 
 use crate::base::time::Timestamp;
 use crate::model::id::UserId;
@@ -33,33 +35,45 @@ pub struct Acting {
     pub reach: Reach,
     /// Whether they hold the role `admin`; without it an admin's account is out of reach for every change.
     pub admin: bool,
+    /// By which roles they give others.
+    pub giver: Giver,
 }
 
 impl Acting {
     /// Somebody at the command line of the machine, who may do everything.
     #[must_use]
-    pub const fn command_line() -> Self {
+    pub fn command_line() -> Self {
         Self {
             actor: Actor::CommandLine,
             address: None,
             reach: Reach::All,
             admin: true,
+            giver: Giver::admin(),
         }
     }
 
     /// portcullis itself.
     #[must_use]
-    pub const fn system() -> Self {
+    pub fn system() -> Self {
         Self {
             actor: Actor::System,
             address: None,
             reach: Reach::All,
             admin: true,
+            giver: Giver::admin(),
         }
     }
 
-    pub(super) fn event(&self, action: Action, target: UserId, now: Timestamp) -> Event {
+    pub(super) fn event(&self, action: Action, target: impl fmt::Display, now: Timestamp) -> Event {
         Event::new(action, self.actor.clone(), now).to(target).from(self.address)
+    }
+
+    /// Who acts, if it is a person.
+    pub(super) fn user(&self) -> Option<UserId> {
+        match self.actor {
+            Actor::User(user) => Some(user),
+            Actor::CommandLine | Actor::System | Actor::Anonymous => None,
+        }
     }
 
     pub(super) fn is(&self, user: UserId) -> bool {

@@ -5,6 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 use crate::base::encoding::{array_from_base64url, base64url};
 use crate::base::secret::{Hashed, Secret};
 use crate::model::event::Actor;
+use crate::policy::delegation::Giver;
 
 use super::acting::{Acting, Reach};
 use super::admission::Visit;
@@ -68,6 +69,7 @@ impl Accounts {
             address: visit.address(),
             reach: Reach::All,
             admin: true,
+            giver: Giver::admin(),
         };
         let added = match self.add_first(new, &by, visit.now()).await? {
             Some(AddOutcome::Added(added)) => added,

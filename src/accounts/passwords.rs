@@ -84,7 +84,7 @@ impl Accounts {
             .to(user.record.id)
             .from(visit.address());
         let commit = Commit::because(event).unchanged(&user);
-        let (commit, _) = self.with_token::<Reset>(commit, &user.record, token, now).await?;
+        let (commit, _) = self.with_token::<Reset>(commit, user.record.id, token, now).await?;
         self.store.commit(commit).await
     }
 

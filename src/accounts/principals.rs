@@ -6,7 +6,7 @@ use crate::model::id::{SessionId, UserId};
 use crate::model::membership::Membership;
 use crate::model::principal::{Identity, SignedIn};
 use crate::model::session::Session;
-use crate::model::team::ProjectLevel;
+use crate::model::team::{Level, Project, ProjectLevel};
 use crate::model::user::User;
 use crate::store::{Change, StoreError};
 
@@ -39,13 +39,48 @@ impl Accounts {
         Ok(self.identity_signed_in(user, SessionId::from_number(0), signed_in).await?)
     }
 
-    /// Levels in projects by name. No use case makes projects yet; levels that point at none give nothing.
-    async fn project_levels(&self, _user: UserId, _memberships: &[Membership]) -> Result<Vec<ProjectLevel>, StoreError> {
-        Ok(Vec::new())
+    /// Levels in projects by name: own ones and those of groups, whichever is higher. Levels that point at no project of the team give nothing.
+    async fn project_levels(&self, user: UserId, memberships: &[Membership]) -> Result<Vec<ProjectLevel>, StoreError> {
+        let mut all = Vec::new();
+        for membership in memberships {
+            let mut levels = membership.projects.clone();
+            for group in self.groups_of(&membership.team).await? {
+                if group.record.members.contains(&user) {
+                    for (project, level) in group.record.projects {
+                        let known = levels.entry(project).or_insert(level);
+                        *known = (*known).max(level);
+                    }
+                }
+            }
+            levels.retain(|_, level| *level != Level::None);
+            for (id, level) in levels {
+                if let Some(project) = self.store.get::<Project>(&id).await?
+                    && project.record.team == membership.team
+                {
+                    all.push(ProjectLevel {
+                        team: membership.team.clone(),
+                        project: project.record.name.to_string(),
+                        level,
+                    });
+                }
+            }
+        }
+        Ok(all)
     }
 
     async fn identity_signed_in(&self, user: &User, session: SessionId, signed_in: SignedIn) -> Result<Identity, StoreError> {
         let memberships: Vec<Membership> = self.memberships_of(user.id).await?.into_iter().map(|one| one.record).collect();
+        self.identity_with(user, memberships, session, signed_in).await
+    }
+
+    /// Who somebody is with these memberships, whatever the store has.
+    pub(super) async fn identity_with(
+        &self,
+        user: &User,
+        memberships: Vec<Membership>,
+        session: SessionId,
+        signed_in: SignedIn,
+    ) -> Result<Identity, StoreError> {
         Ok(Identity {
             user: user.id,
             username: user.username.clone(),

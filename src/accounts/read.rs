@@ -1,15 +1,17 @@
 //! What the use cases ask the store for, in their own words.
 
 use crate::model::email::EmailAddress;
-use crate::model::id::{SessionId, TokenId, UserId};
+use crate::model::id::{InvitationId, SessionId, TokenId, UserId};
+use crate::model::invitation::Invitation;
 use crate::model::membership::Membership;
 use crate::model::name::{RoleName, TeamName};
 use crate::model::session::{Session, SessionValueRecord};
+use crate::model::team::{Group, Project};
 use crate::model::token::{OneTimeToken, TokenPurpose};
 use crate::model::user::User;
 use crate::store::{
     AttemptRecord, FirstUser, MembershipIndex, Page, Record, SecretKind, SecretRecord, SessionIndex, SessionValueIndex, SigningKeyRecord,
-    StoreError, TheFirst, TokenUnique, UserIndex, UserUnique, Versioned,
+    StoreError, TeamIndex, TheFirst, TokenUnique, UserIndex, UserUnique, Versioned,
 };
 
 use super::Accounts;
@@ -68,6 +70,34 @@ impl Accounts {
 
     pub(super) async fn sealed_token(&self, token: TokenId) -> Result<Option<Versioned<SecretRecord>>, StoreError> {
         self.store.get::<SecretRecord>(&(SecretKind::Token, token.to_string())).await
+    }
+
+    pub(super) async fn sealed_link(&self, invitation: InvitationId) -> Result<Option<Versioned<SecretRecord>>, StoreError> {
+        let key = (SecretKind::InvitationLink, invitation.to_string());
+        self.store.get::<SecretRecord>(&key).await
+    }
+
+    /// The next invitations in the order of their identifiers, some hundreds at a time; empty at the end.
+    pub(super) async fn invitations_after(&self, after: Option<InvitationId>) -> Result<Vec<Versioned<Invitation>>, StoreError> {
+        let page = Page::first(AT_ONCE);
+        self.store
+            .list(match &after {
+                Some(after) => page.after(after),
+                None => page,
+            })
+            .await
+    }
+
+    pub(super) async fn invitations_to(&self, team: &TeamName) -> Result<Vec<Versioned<Invitation>>, StoreError> {
+        self.all_of(&TeamIndex::OfTeam(team.clone())).await
+    }
+
+    pub(super) async fn groups_of(&self, team: &TeamName) -> Result<Vec<Versioned<Group>>, StoreError> {
+        self.all_of(&TeamIndex::OfTeam(team.clone())).await
+    }
+
+    pub(super) async fn projects_of(&self, team: &TeamName) -> Result<Vec<Versioned<Project>>, StoreError> {
+        self.all_of(&TeamIndex::OfTeam(team.clone())).await
     }
 
     /// The signing keys, the one that signs first at the front.

@@ -10,6 +10,7 @@ use crate::base::seal::Purpose;
 use crate::base::time::Timestamp;
 use crate::model::event::{Action, Actor, Event};
 use crate::model::id::{SessionId, UserId};
+use crate::model::membership::Membership;
 use crate::model::principal::SignedIn;
 use crate::model::session::{Session, SessionValue, SessionValueRecord};
 use crate::model::user::User;
@@ -168,6 +169,23 @@ impl Accounts {
         opening: &Opening<'_>,
         visit: &Visit<'_>,
     ) -> Result<Result<(Session, SessionValue), Box<Refused>>, StoreError> {
+        let memberships = self
+            .memberships_of(user.id)
+            .await?
+            .into_iter()
+            .map(Versioned::into_record)
+            .collect();
+        self.admit_with(user, memberships, opening, visit).await
+    }
+
+    /// The same for somebody whose memberships are about to be made.
+    pub(super) async fn admit_with(
+        &self,
+        user: &User,
+        memberships: Vec<Membership>,
+        opening: &Opening<'_>,
+        visit: &Visit<'_>,
+    ) -> Result<Result<(Session, SessionValue), Box<Refused>>, StoreError> {
         let now = visit.now();
         let session = Session {
             id: SessionId::generate(&self.random),
@@ -182,7 +200,7 @@ impl Accounts {
             address: visit.address(),
             agent: visit.agent().chars().take(AGENT_LENGTH).collect(),
         };
-        let identity = self.identity(user, &session).await?;
+        let identity = self.identity_with(user, memberships, session.id, session.signed_in.clone()).await?;
         Ok(visit.admit(identity).map(|()| (session, SessionValue::generate(&self.random))))
     }
 

@@ -70,7 +70,7 @@ impl Accounts {
         }
         let event = by.event(Action::TokenMade, user.record.id, now).with("token", P::KIND);
         let commit = Commit::because(event).unchanged(user);
-        let (commit, shown) = self.with_token::<P>(commit, &user.record, before, now).await?;
+        let (commit, shown) = self.with_token::<P>(commit, user.record.id, before, now).await?;
         self.store.commit(commit).await?;
         Ok(TokenFor::Token(shown))
     }
@@ -117,7 +117,7 @@ impl Accounts {
     pub(super) async fn with_token<P: TokenPurpose>(
         &self,
         mut commit: Commit,
-        user: &User,
+        user: UserId,
         before: Option<Versioned<OneTimeToken<P>>>,
         now: Timestamp,
     ) -> Result<(Commit, ShownToken), StoreError> {
@@ -132,7 +132,7 @@ impl Accounts {
         let text = TokenText::generate(rules.token_style, &self.random);
         let token = OneTimeToken::<P>::new(NewToken {
             id: TokenId::generate(&self.random),
-            user: user.id,
+            user,
             hash: self.keyring.hash(P::HASHED_UNDER, text.expose().as_bytes()),
             made: now,
             expires: now.after(ttl),
@@ -173,7 +173,7 @@ impl Accounts {
         Ok(commit)
     }
 
-    async fn shown<P: TokenPurpose>(&self, token: &OneTimeToken<P>) -> Result<Option<ShownToken>, StoreError> {
+    pub(super) async fn shown<P: TokenPurpose>(&self, token: &OneTimeToken<P>) -> Result<Option<ShownToken>, StoreError> {
         let text = self.open_token(token).await?;
         Ok(text.map(|text| ShownToken {
             kind: P::KIND,

@@ -254,7 +254,7 @@ impl Accounts {
         }
         let mut token = None;
         if user.status == UserStatus::Pending {
-            let (with, shown) = self.with_token::<Registration>(commit, &user, None, now).await?;
+            let (with, shown) = self.with_token::<Registration>(commit, user.id, None, now).await?;
             commit = with;
             token = Some(shown);
         }

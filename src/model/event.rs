@@ -32,6 +32,20 @@ words!(
         RolesChanged = "roles-changed",
         /// A membership was made, changed or removed.
         MembershipChanged = "membership-changed",
+        /// Somebody was invited.
+        InvitationSent = "invitation-sent",
+        /// An invitation was sent again, under another link.
+        InvitationSentAgain = "invitation-sent-again",
+        /// An invitation was given more time.
+        InvitationExtended = "invitation-extended",
+        /// What an invitation promises was changed.
+        InvitationChanged = "invitation-changed",
+        /// An invitation was withdrawn.
+        InvitationWithdrawn = "invitation-withdrawn",
+        /// The account form of an invitation was sent.
+        InvitationOpened = "invitation-opened",
+        /// Somebody registered by an invitation, or joined a team with the account they had.
+        InvitationAccepted = "invitation-accepted",
         /// A registration or reset token was made; one before it has ended.
         TokenMade = "token-made",
         /// A wrong token was presented.

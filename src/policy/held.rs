@@ -54,6 +54,7 @@ impl Powers {
 pub struct Held {
     pub(super) traits: Traits,
     pub(super) roles: Vec<RoleName>,
+    pub(super) roles_everywhere: Vec<RoleName>,
     pub(super) roles_in: BTreeMap<TeamName, Vec<RoleName>>,
     pub(super) teams: Vec<TeamName>,
     pub(super) permissions: Vec<Permission>,
@@ -70,6 +71,12 @@ impl Held {
     #[must_use]
     pub fn roles(&self) -> &[RoleName] {
         &self.roles
+    }
+
+    /// Roles held in the whole instance, by name in alphabetical order.
+    #[must_use]
+    pub fn roles_everywhere(&self) -> &[RoleName] {
+        &self.roles_everywhere
     }
 
     /// Roles held within a team.

@@ -11,6 +11,7 @@ pub mod condition;
 pub mod decide;
 pub mod decision;
 pub mod definitions;
+pub mod delegation;
 pub mod explain;
 pub mod facts;
 #[cfg(test)]

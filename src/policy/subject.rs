@@ -361,15 +361,15 @@ impl<'p> Builder<'p> {
     fn build(mut self) -> Held {
         let policies = self.policies;
         let apps = std::mem::take(&mut self.traits.apps);
-        let (powers, roles_in) = loop {
-            let (roles, powers, roles_in) = self.close_roles();
-            let permissions = self.permissions_with(&roles);
-            let grown = !(self.traits.roles.contains_all(&roles) && self.traits.permissions.contains_all(&permissions));
-            self.traits.roles = roles;
+        let closed = loop {
+            let mut closed = self.close_roles();
+            let permissions = self.permissions_with(&closed.all);
+            let grown = !(self.traits.roles.contains_all(&closed.all) && self.traits.permissions.contains_all(&permissions));
+            self.traits.roles = std::mem::take(&mut closed.all);
             self.traits.permissions = permissions;
             // What a role needs may name other roles. To hold more never unmeets a condition, so this ends, and always in the same place.
             if !(grown && policies.roles_read_roles) {
-                break (powers, roles_in);
+                break closed;
             }
         };
         let mut applications: Vec<ApplicationName> = apps
@@ -389,12 +389,13 @@ impl<'p> Builder<'p> {
         Held {
             traits: self.traits,
             roles: role_names,
-            roles_in,
+            roles_everywhere: closed.everywhere,
+            roles_in: closed.in_team,
             teams,
             permissions: permission_names,
             applications,
             projects: self.projects,
-            powers,
+            powers: closed.powers,
             giving: self.giving,
             told: Mutex::new(Vec::new()),
         }
@@ -419,12 +420,15 @@ impl<'p> Builder<'p> {
     }
 
     /// Roles given, with all they include; one whose `require` is unmet does not count, nor does what only it includes.
-    fn close_roles(&self) -> (Bits<Role>, Powers, BTreeMap<TeamName, Vec<RoleName>>) {
+    fn close_roles(&self) -> Closed {
         let policies = self.policies;
         let scene = self.scene();
-        let mut all: Bits<Role> = Bits::default();
-        let mut powers = Powers::default();
-        let mut roles_in: BTreeMap<TeamName, Vec<RoleName>> = BTreeMap::new();
+        let Closed {
+            mut all,
+            mut powers,
+            mut everywhere,
+            mut in_team,
+        } = Closed::default();
         let mut places: Vec<Option<Id<Team>>> = Vec::new();
         for (_, place) in &self.given {
             if !places.contains(place) {
@@ -455,15 +459,32 @@ impl<'p> Builder<'p> {
                         .extend(written.admin.iter().copied()),
                 }
             }
-            if let Some(team) = team {
-                let mut names = policies.roles_of(&held);
-                names.sort();
-                roles_in.insert(team.name.clone(), names);
+            let mut names = policies.roles_of(&held);
+            names.sort();
+            match team {
+                None => everywhere = names,
+                Some(team) => {
+                    in_team.insert(team.name.clone(), names);
+                }
             }
             all.insert_all(&held);
         }
-        (all, powers, roles_in)
+        Closed {
+            all,
+            powers,
+            everywhere,
+            in_team,
+        }
     }
+}
+
+/// The roles that count, with what they include, and where they are held.
+#[derive(Default)]
+struct Closed {
+    all: Bits<Role>,
+    powers: Powers,
+    everywhere: Vec<RoleName>,
+    in_team: BTreeMap<TeamName, Vec<RoleName>>,
 }
 
 #[cfg(test)]

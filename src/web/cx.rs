@@ -18,6 +18,7 @@ use crate::model::name::RoleName;
 use crate::model::principal::Principal;
 use crate::model::role::Power;
 use crate::policy::RequestFacts;
+use crate::policy::delegation::Giver;
 use crate::policy::facts::Host;
 use crate::policy::house::Standing;
 
@@ -210,6 +211,7 @@ impl<'a> Cx<'a> {
             address: self.facts.client_ip,
             reach,
             admin: held.roles().contains(&RoleName::admin()),
+            giver: Giver::of(held),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the use cases promise, over a store in memory and a clock that stands still.
 
 mod mail;
+mod invitations;
 mod sessions;
 mod sign_in;
 mod tokens;
@@ -18,6 +19,7 @@ use crate::model::email::InvalidEmail;
 use crate::model::event::Action;
 use crate::model::id::UserId;
 use crate::model::ip_pattern::{AddressRange, AddressSet};
+use crate::model::name::RoleName;
 use crate::model::password::{Password, WeakPassword};
 use crate::model::session::SessionValue;
 use crate::model::token::{InvalidToken, TokenKind, TokenStyle, TokenText};

@@ -1,0 +1,512 @@
+//! Invitations, as those see them who invite: made, listed, changed, sent again, extended, withdrawn.
+
+use crate::base::encoding::base64url;
+use crate::base::secret::{Hashed, Secret};
+use crate::base::time::Timestamp;
+use crate::model::email::EmailAddress;
+use crate::model::event::Action;
+use crate::model::id::{InvitationId, UserId};
+use crate::model::invitation::{Invitation, Progress};
+use crate::model::membership::{Membership, Offer};
+use crate::model::name::{TeamName, fold_name};
+use crate::model::team::{Project, Team};
+use crate::model::token::Confirmation;
+use crate::model::user::User;
+use crate::policy::PolicySet;
+use crate::policy::definitions;
+use crate::policy::delegation::{Delegation, NotGiven};
+use crate::store::{Commit, InvitationUnique, Kind, SecretKind, SecretRecord, StoreError, Unique, Versioned};
+
+use super::acting::Acting;
+use super::tokens::ShownToken;
+use super::{Accounts, Unavailable, again};
+
+/// Somebody to be invited.
+#[derive(Clone, Debug)]
+pub struct NewInvitation {
+    /// Whose address.
+    pub email: EmailAddress,
+    /// What they will have.
+    pub offer: Offer,
+}
+
+/// An invitation as those see it who may act on it.
+#[derive(Clone, Debug)]
+pub struct Invited {
+    /// The invitation.
+    pub invitation: Invitation,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The last part of its link, to be handed over; `None` where it was mailed, or has ended.
+    pub link: Option<Secret<String>>,
+    /// The token that confirms its address, to be handed over; `None` where it was mailed, or there is none.
+    pub token: Option<ShownToken>,
+    /// Who invited.
+    pub by: Option<User>,
+}
+
+/// What came of inviting somebody, or of changing an invitation.
+#[derive(Clone, Debug)]
+pub enum InviteOutcome {
+    /// Here it is.
+    Invited(Box<Invited>),
+    /// Somebody in the team has that address.
+    EmailInTeam,
+    /// That address has an invitation to the team which is still open.
+    EmailInvited(InvitationId),
+    /// Something that may not be given.
+    NotGiven(Vec<NotGiven>),
+    /// Every seat of the team is taken or promised.
+    Full {
+        /// How many there are.
+        seats: u32,
+    },
+    /// There is no such invitation, or none within reach.
+    NotFound,
+    /// It has ended: send it again.
+    Ended,
+}
+
+/// Which invitations to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InvitationFilter {
+    /// In the address, in any case; empty is every one.
+    pub text: String,
+    /// To this team.
+    pub team: Option<TeamName>,
+    /// That have come so far.
+    pub progress: Option<Progress>,
+}
+
+/// A page of invitations, the newest first.
+#[derive(Clone, Debug)]
+pub struct InvitationPage {
+    /// The lines.
+    pub lines: Vec<Invited>,
+    /// Place of the first line in the whole list, from 1; 0 if there is none.
+    pub from: usize,
+    /// How many the filter lets through.
+    pub total: usize,
+    /// The line before which the page before ends, if there is one.
+    pub before: Option<InvitationId>,
+    /// The line behind which the next page begins, if there is one.
+    pub after: Option<InvitationId>,
+}
+
+/// Where a page of invitations is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InvitationsFrom {
+    /// At the beginning.
+    #[default]
+    First,
+    /// Behind that one.
+    After(InvitationId),
+    /// Before that one.
+    Before(InvitationId),
+}
+
+impl Accounts {
+    /// Invites somebody into a team. An invitation of that address that has ended is replaced.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then nobody was invited.
+    pub async fn invite(
+        &self,
+        new: &NewInvitation,
+        policies: &PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<InviteOutcome, Unavailable> {
+        Ok(again(|| self.invite_once(new, policies, by, now)).await?)
+    }
+
+    async fn invite_once(
+        &self,
+        new: &NewInvitation,
+        policies: &PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<InviteOutcome, StoreError> {
+        let team = &new.offer.team;
+        let delegation = match self.may_offer(&new.offer, None, policies, by).await? {
+            Ok(delegation) => delegation,
+            Err(refused) => return Ok(InviteOutcome::NotGiven(refused)),
+        };
+        let account = self.user_by_email(new.email.clone()).await?;
+        if let Some(account) = &account
+            && self.membership_of(account.record.id, team).await?.is_some()
+        {
+            return Ok(InviteOutcome::EmailInTeam);
+        }
+        let ended = self.invitation_of_address(team, &new.email).await?;
+        if let Some(open) = ended.as_ref().filter(|open| !open.record.is_over(now)) {
+            return Ok(InviteOutcome::EmailInvited(open.record.id));
+        }
+        if let Some(seats) = self.seats_gone(delegation.team, now).await? {
+            return Ok(InviteOutcome::Full { seats });
+        }
+        let (secret, digest) = self.link_secret();
+        let invitation = Invitation {
+            id: Invitation::new_id(&self.random, now),
+            email: new.email.clone(),
+            user: UserId::generate(&self.random),
+            offer: new.offer.clone(),
+            by: by.user(),
+            secret: digest,
+            sent: now,
+            expires: now.after(self.rules().registration_ttl),
+            opened: None,
+            profile: None,
+            bounced: false,
+        };
+        let mut commit = Commit::because(by.event(Action::InvitationSent, invitation.id, now).with("team", team)).create(&invitation);
+        if let Some(ended) = ended {
+            commit = self.without_invitation(commit, &ended).await?;
+        }
+        let commit = self.with_link(commit, &invitation, &secret).await?;
+        self.store.commit(commit).await?;
+        Ok(InviteOutcome::Invited(Box::new(self.invited(invitation, now).await?)))
+    }
+
+    /// Sends an invitation again: under a new link, good as long as a new one. The link before ends, and so does what was typed under it.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then nothing has changed.
+    pub async fn invite_again(
+        &self,
+        id: InvitationId,
+        policies: &PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<InviteOutcome, Unavailable> {
+        let outcome = again(|| async {
+            let Some(before) = self.invitation_within(id, by).await? else {
+                return Ok(InviteOutcome::NotFound);
+            };
+            // Nobody sends on, under their own name, what they may not give.
+            if let Err(refused) = self.may_offer(&before.record.offer, None, policies, by).await? {
+                return Ok(InviteOutcome::NotGiven(refused));
+            }
+            let (secret, digest) = self.link_secret();
+            let lasts = self.rules().registration_ttl;
+            let new = Invitation {
+                by: by.user(),
+                ..before.record.clone().sent_again(digest, lasts, now)
+            };
+            let event = by.event(Action::InvitationSentAgain, id, now).with("team", &new.offer.team);
+            let commit = Commit::because(event).replace(&before, &new);
+            let commit = self.without_confirmation(commit, new.user).await?;
+            let commit = self.with_link(commit, &new, &secret).await?;
+            self.store.commit(commit).await?;
+            Ok(InviteOutcome::Invited(Box::new(self.invited(new, now).await?)))
+        })
+        .await?;
+        Ok(outcome)
+    }
+
+    /// Gives an open invitation more time: as long from now on as a new one has. Its link stays.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then nothing has changed.
+    pub async fn extend_invitation(&self, id: InvitationId, by: &Acting, now: Timestamp) -> Result<InviteOutcome, Unavailable> {
+        let event = by.event(Action::InvitationExtended, id, now);
+        let lasts = self.rules().registration_ttl;
+        let outcome = again(|| async {
+            let Some(before) = self.invitation_within(id, by).await? else {
+                return Ok(InviteOutcome::NotFound);
+            };
+            if before.record.is_over(now) {
+                return Ok(InviteOutcome::Ended);
+            }
+            let new = Invitation {
+                expires: now.after(lasts),
+                ..before.record.clone()
+            };
+            self.store.commit(Commit::because(event.clone()).replace(&before, &new)).await?;
+            Ok(InviteOutcome::Invited(Box::new(self.invited(new, now).await?)))
+        })
+        .await?;
+        Ok(outcome)
+    }
+
+    /// Changes what an invitation promises, within what this person may give. The team stays; so does the link.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then nothing has changed.
+    pub async fn change_invitation(
+        &self,
+        id: InvitationId,
+        offer: &Offer,
+        policies: &PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<InviteOutcome, Unavailable> {
+        let outcome = again(|| async {
+            let Some(before) = self.invitation_within(id, by).await? else {
+                return Ok(InviteOutcome::NotFound);
+            };
+            let offer = Offer {
+                team: before.record.offer.team.clone(),
+                ..offer.clone()
+            };
+            if let Err(refused) = self.may_offer(&offer, Some(&before.record.offer), policies, by).await? {
+                return Ok(InviteOutcome::NotGiven(refused));
+            }
+            let new = Invitation {
+                offer,
+                ..before.record.clone()
+            };
+            if new != before.record {
+                let event = by.event(Action::InvitationChanged, id, now).with("team", &new.offer.team);
+                self.store.commit(Commit::because(event).replace(&before, &new)).await?;
+            }
+            Ok(InviteOutcome::Invited(Box::new(self.invited(new, now).await?)))
+        })
+        .await?;
+        Ok(outcome)
+    }
+
+    /// Withdraws an invitation: its link and its token end. False if there is none within reach.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then nothing has changed.
+    pub async fn withdraw_invitation(&self, id: InvitationId, by: &Acting, now: Timestamp) -> Result<bool, Unavailable> {
+        let withdrawn = again(|| async {
+            let Some(before) = self.invitation_within(id, by).await? else {
+                return Ok(false);
+            };
+            let event = by
+                .event(Action::InvitationWithdrawn, id, now)
+                .with("team", &before.record.offer.team);
+            let commit = self.without_invitation(Commit::because(event), &before).await?;
+            self.store.commit(commit).await?;
+            Ok(true)
+        })
+        .await?;
+        Ok(withdrawn)
+    }
+
+    /// An invitation within reach.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn invitation(&self, id: InvitationId, by: &Acting, now: Timestamp) -> Result<Option<Invited>, Unavailable> {
+        match self.invitation_within(id, by).await? {
+            Some(invitation) => Ok(Some(self.invited(invitation.record, now).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A page of the invitations within reach, the newest first; `limit` lines at most.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn list_invitations(
+        &self,
+        filter: &InvitationFilter,
+        from: InvitationsFrom,
+        limit: usize,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<InvitationPage, Unavailable> {
+        let limit = limit.clamp(1, 1000);
+        let text = fold_name(&filter.text);
+        let mut kept: Vec<Invitation> = Vec::new();
+        let (mut total, mut ahead, mut behind) = (0, 0, 0);
+        let mut last_key = None;
+        loop {
+            let read = self.invitations_after(last_key).await?;
+            let Some(last) = read.last() else { break };
+            last_key = Some(last.record.id);
+            for invitation in read {
+                let invitation = invitation.record;
+                let wanted = by.reaches(&invitation.offer.team)
+                    && filter.team.as_ref().is_none_or(|team| *team == invitation.offer.team)
+                    && (text.is_empty() || invitation.email.canonical().contains(&text));
+                if !wanted || !self.has_come(&invitation, filter.progress, now).await? {
+                    continue;
+                }
+                total += 1;
+                match from {
+                    InvitationsFrom::After(id) if invitation.id <= id => ahead += 1,
+                    InvitationsFrom::Before(id) if invitation.id >= id => behind += 1,
+                    InvitationsFrom::Before(_) => {
+                        kept.push(invitation);
+                        if kept.len() > limit {
+                            kept.remove(0);
+                            ahead += 1;
+                        }
+                    }
+                    _ if kept.len() < limit => kept.push(invitation),
+                    _ => behind += 1,
+                }
+            }
+        }
+        let first = kept.first().map(|one| one.id);
+        let last = kept.last().map(|one| one.id);
+        let mut lines = Vec::with_capacity(kept.len());
+        for invitation in kept {
+            lines.push(self.invited(invitation, now).await?);
+        }
+        Ok(InvitationPage {
+            from: if lines.is_empty() { 0 } else { ahead + 1 },
+            lines,
+            total,
+            before: first.filter(|_| ahead > 0),
+            after: last.filter(|_| behind > 0),
+        })
+    }
+
+    async fn has_come(&self, invitation: &Invitation, progress: Option<Progress>, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(wanted) = progress else { return Ok(true) };
+        // Only what was begun has a token to look at.
+        let token = match invitation.profile {
+            Some(_) => self.token::<Confirmation>(invitation.user).await?,
+            None => None,
+        };
+        Ok(invitation.progress(token.as_ref().map(|token| &token.record), now) == wanted)
+    }
+
+    /// What of an offer may not be made: by this person, in this team, or at all.
+    pub(super) async fn may_offer<'p>(
+        &self,
+        offer: &Offer,
+        before: Option<&Offer>,
+        policies: &'p PolicySet,
+        by: &Acting,
+    ) -> Result<Result<Delegation<'p>, Vec<NotGiven>>, StoreError> {
+        let delegation = Delegation::of(policies, &by.giver, &offer.team).filter(|_| by.reaches(&offer.team));
+        let Some(delegation) = delegation else {
+            return Ok(Err(vec![NotGiven::Team(offer.team.clone())]));
+        };
+        let mut refused = delegation.refuses(offer, before);
+        for project in offer.projects.keys() {
+            let had = before.is_some_and(|before| before.projects.contains_key(project));
+            let known = self.store.get::<Project>(project).await?;
+            if !had && known.is_none_or(|known| known.record.team != offer.team) {
+                refused.push(NotGiven::Project);
+                break;
+            }
+        }
+        Ok(if refused.is_empty() { Ok(delegation) } else { Err(refused) })
+    }
+
+    /// How many seats a team has, if each is taken or promised in an open invitation.
+    async fn seats_gone(&self, team: &definitions::Team, now: Timestamp) -> Result<Option<u32>, StoreError> {
+        let Some(seats) = team.max_users else { return Ok(None) };
+        let members = self.members_of(&team.name).await?.len();
+        let promised = self.invitations_to(&team.name).await?;
+        let promised = promised.iter().filter(|one| !one.record.is_over(now)).count();
+        Ok((members + promised >= usize::try_from(seats).unwrap_or(usize::MAX)).then_some(seats))
+    }
+
+    /// States in a commit that one more seat of a team is taken; `None` if none is free. Two who take the last one meet Conflict.
+    pub(super) async fn with_seat(&self, commit: Commit, team: Option<&definitions::Team>) -> Result<Option<Commit>, StoreError> {
+        let Some((team, seats)) = team.and_then(|team| team.max_users.map(|seats| (team, seats))) else {
+            return Ok(Some(commit));
+        };
+        let taken = u32::try_from(self.members_of(&team.name).await?.len()).unwrap_or(u32::MAX);
+        if taken >= seats {
+            return Ok(None);
+        }
+        let new = Team {
+            name: team.name.clone(),
+            seats_taken: taken + 1,
+        };
+        Ok(Some(match self.store.get::<Team>(&team.name).await? {
+            Some(row) => commit.replace(&row, &new),
+            None => commit.create(&new),
+        }))
+    }
+
+    /// Adds the end of an invitation to a commit, with its link and its token.
+    pub(super) async fn without_invitation(&self, commit: Commit, invitation: &Versioned<Invitation>) -> Result<Commit, StoreError> {
+        let commit = commit.remove(invitation);
+        let commit = self.without_confirmation(commit, invitation.record.user).await?;
+        self.without_link(commit, invitation.record.id).await
+    }
+
+    /// Adds the end of the token that confirms an address.
+    pub(super) async fn without_confirmation(&self, commit: Commit, user: UserId) -> Result<Commit, StoreError> {
+        match self.token::<Confirmation>(user).await? {
+            Some(token) => self.without_token(commit, &token).await,
+            None => Ok(commit),
+        }
+    }
+
+    fn link_secret(&self) -> (Secret<String>, Hashed) {
+        let secret = Secret::new(self.random.bytes::<32>());
+        (Secret::new(base64url(secret.expose())), Hashed::sha256(secret.expose()))
+    }
+
+    /// Adds the sealed secret of a link, for whoever hands it over; the one before ends by it.
+    async fn with_link(&self, commit: Commit, invitation: &Invitation, secret: &Secret<String>) -> Result<Commit, StoreError> {
+        let owner = invitation.id.to_string();
+        let text = secret.expose().as_bytes();
+        // The cipher refuses only texts of 64 GiB; were it to refuse this one, nobody is invited by a link that nobody could hand over.
+        let sealed = SecretRecord::seal(SecretKind::InvitationLink, &owner, text, &self.keyring, &self.random)
+            .map_err(|_| StoreError::Unreadable(Kind::Secrets))?;
+        Ok(match self.sealed_link(invitation.id).await? {
+            Some(before) => commit.replace(&before, &sealed),
+            None => commit.create(&sealed),
+        })
+    }
+
+    async fn without_link(&self, commit: Commit, id: InvitationId) -> Result<Commit, StoreError> {
+        Ok(match self.sealed_link(id).await? {
+            Some(sealed) => commit.remove(&sealed),
+            None => commit,
+        })
+    }
+
+    async fn invited(&self, invitation: Invitation, now: Timestamp) -> Result<Invited, StoreError> {
+        let token = match invitation.profile {
+            Some(_) => self.token::<Confirmation>(invitation.user).await?,
+            None => None,
+        };
+        let progress = invitation.progress(token.as_ref().map(|token| &token.record), now);
+        let link = match progress {
+            Progress::Ended => None,
+            _ => self.open_link(invitation.id).await?,
+        };
+        let by = match invitation.by {
+            Some(by) => self.store.get::<User>(&by).await?.map(Versioned::into_record),
+            None => None,
+        };
+        let token = match (progress, &token) {
+            (Progress::TokenSent | Progress::Locked, Some(token)) => self.shown(&token.record).await?,
+            _ => None,
+        };
+        Ok(Invited {
+            invitation,
+            progress,
+            link,
+            token,
+            by,
+        })
+    }
+
+    async fn open_link(&self, id: InvitationId) -> Result<Option<Secret<String>>, StoreError> {
+        let Some(sealed) = self.sealed_link(id).await? else {
+            return Ok(None);
+        };
+        let opened = sealed.record.open(&self.keyring).ok();
+        Ok(opened
+            .and_then(|text| String::from_utf8(text.expose().clone()).ok())
+            .map(Secret::new))
+    }
+
+    async fn invitation_within(&self, id: InvitationId, by: &Acting) -> Result<Option<Versioned<Invitation>>, StoreError> {
+        let found = self.store.get::<Invitation>(&id).await?;
+        Ok(found.filter(|one| by.reaches(&one.record.offer.team)))
+    }
+
+    async fn invitation_of_address(&self, team: &TeamName, email: &EmailAddress) -> Result<Option<Versioned<Invitation>>, StoreError> {
+        let open = InvitationUnique::Open(team.clone(), email.clone());
+        self.store.find::<Invitation>(&open).await
+    }
+
+    pub(super) async fn membership_of(&self, user: UserId, team: &TeamName) -> Result<Option<Versioned<Membership>>, StoreError> {
+        self.store.get::<Membership>(&(team.clone(), user)).await
+    }
+}
