@@ -3,11 +3,13 @@
 use crate::base::encoding::base64url;
 use crate::base::secret::{Hashed, Secret};
 use crate::base::time::Timestamp;
+use crate::mail::letters::{InvitationLetter, Letter};
 use crate::model::email::EmailAddress;
 use crate::model::event::Action;
 use crate::model::id::{InvitationId, UserId};
 use crate::model::invitation::{Invitation, Progress};
 use crate::model::membership::{Membership, Offer};
+use crate::model::message::About;
 use crate::model::name::{TeamName, fold_name};
 use crate::model::team::{Project, Team};
 use crate::model::token::Confirmation;
@@ -15,7 +17,7 @@ use crate::model::user::User;
 use crate::policy::PolicySet;
 use crate::policy::definitions;
 use crate::policy::delegation::{Delegation, NotGiven};
-use crate::store::{Commit, InvitationUnique, Kind, SecretKind, SecretRecord, StoreError, Unique, Versioned};
+use crate::store::{Commit, InvitationUnique, Kind, SecretKind, SecretRecord, StoreError, Versioned};
 
 use super::acting::Acting;
 use super::tokens::ShownToken;
@@ -60,6 +62,11 @@ pub enum InviteOutcome {
     Full {
         /// How many there are.
         seats: u32,
+    },
+    /// The address was sent as many letters in this hour as anybody is.
+    TooManyLetters {
+        /// When it may be sent the next.
+        until: Timestamp,
     },
     /// There is no such invitation, or none within reach.
     NotFound,
@@ -117,7 +124,50 @@ impl Accounts {
         by: &Acting,
         now: Timestamp,
     ) -> Result<InviteOutcome, Unavailable> {
+        // Looked at before the letter is counted: what is refused anyway costs the address nothing.
+        if let Err(refused) = self.may_invite(new, policies, by, now).await? {
+            return Ok(refused);
+        }
+        if let Some(until) = self.letters_gone(&new.email, now).await? {
+            return Ok(InviteOutcome::TooManyLetters { until });
+        }
         Ok(again(|| self.invite_once(new, policies, by, now)).await?)
+    }
+
+    /// What may be given in the invitation's team, or why it cannot be made; with the ended one that it replaces.
+    async fn may_invite<'p>(
+        &self,
+        new: &NewInvitation,
+        policies: &'p PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<Result<(Delegation<'p>, Option<Versioned<Invitation>>), InviteOutcome>, StoreError> {
+        let team = &new.offer.team;
+        let delegation = match self.may_offer(&new.offer, None, policies, by).await? {
+            Ok(delegation) => delegation,
+            Err(refused) => return Ok(Err(InviteOutcome::NotGiven(refused))),
+        };
+        if let Some(account) = self.user_by_email(new.email.clone()).await?
+            && self.membership_of(account.record.id, team).await?.is_some()
+        {
+            return Ok(Err(InviteOutcome::EmailInTeam));
+        }
+        let ended = self.invitation_of_address(team, &new.email).await?;
+        if let Some(open) = ended.as_ref().filter(|open| !open.record.is_over(now)) {
+            return Ok(Err(InviteOutcome::EmailInvited(open.record.id)));
+        }
+        if let Some(seats) = self.seats_gone(delegation.team, now).await? {
+            return Ok(Err(InviteOutcome::Full { seats }));
+        }
+        Ok(Ok((delegation, ended)))
+    }
+
+    /// Counts a letter to an address, where letters are sent; says from when on there may be another one, if not now.
+    async fn letters_gone(&self, to: &EmailAddress, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        if !self.sends_mail() {
+            return Ok(None);
+        }
+        Ok(self.may_write_to(to, now).await?.err())
     }
 
     async fn invite_once(
@@ -127,24 +177,10 @@ impl Accounts {
         by: &Acting,
         now: Timestamp,
     ) -> Result<InviteOutcome, StoreError> {
-        let team = &new.offer.team;
-        let delegation = match self.may_offer(&new.offer, None, policies, by).await? {
-            Ok(delegation) => delegation,
-            Err(refused) => return Ok(InviteOutcome::NotGiven(refused)),
+        let (_, ended) = match self.may_invite(new, policies, by, now).await? {
+            Ok(found) => found,
+            Err(refused) => return Ok(refused),
         };
-        let account = self.user_by_email(new.email.clone()).await?;
-        if let Some(account) = &account
-            && self.membership_of(account.record.id, team).await?.is_some()
-        {
-            return Ok(InviteOutcome::EmailInTeam);
-        }
-        let ended = self.invitation_of_address(team, &new.email).await?;
-        if let Some(open) = ended.as_ref().filter(|open| !open.record.is_over(now)) {
-            return Ok(InviteOutcome::EmailInvited(open.record.id));
-        }
-        if let Some(seats) = self.seats_gone(delegation.team, now).await? {
-            return Ok(InviteOutcome::Full { seats });
-        }
         let (secret, digest) = self.link_secret();
         let invitation = Invitation {
             id: Invitation::new_id(&self.random, now),
@@ -159,11 +195,14 @@ impl Accounts {
             profile: None,
             bounced: false,
         };
-        let mut commit = Commit::because(by.event(Action::InvitationSent, invitation.id, now).with("team", team)).create(&invitation);
+        let event = by
+            .event(Action::InvitationSent, invitation.id, now)
+            .with("team", &invitation.offer.team);
+        let mut commit = Commit::because(event).create(&invitation);
         if let Some(ended) = ended {
             commit = self.without_invitation(commit, &ended).await?;
         }
-        let commit = self.with_link(commit, &invitation, &secret).await?;
+        let commit = self.with_link(commit, &invitation, secret, policies).await?;
         self.store.commit(commit).await?;
         Ok(InviteOutcome::Invited(Box::new(self.invited(invitation, now).await?)))
     }
@@ -179,6 +218,15 @@ impl Accounts {
         by: &Acting,
         now: Timestamp,
     ) -> Result<InviteOutcome, Unavailable> {
+        let Some(found) = self.invitation_within(id, by).await? else {
+            return Ok(InviteOutcome::NotFound);
+        };
+        if let Err(refused) = self.may_offer(&found.record.offer, None, policies, by).await? {
+            return Ok(InviteOutcome::NotGiven(refused));
+        }
+        if let Some(until) = self.letters_gone(&found.record.email, now).await? {
+            return Ok(InviteOutcome::TooManyLetters { until });
+        }
         let outcome = again(|| async {
             let Some(before) = self.invitation_within(id, by).await? else {
                 return Ok(InviteOutcome::NotFound);
@@ -196,7 +244,7 @@ impl Accounts {
             let event = by.event(Action::InvitationSentAgain, id, now).with("team", &new.offer.team);
             let commit = Commit::because(event).replace(&before, &new);
             let commit = self.without_confirmation(commit, new.user).await?;
-            let commit = self.with_link(commit, &new, &secret).await?;
+            let commit = self.with_link(commit, &new, secret, policies).await?;
             self.store.commit(commit).await?;
             Ok(InviteOutcome::Invited(Box::new(self.invited(new, now).await?)))
         })
@@ -439,17 +487,51 @@ impl Accounts {
         (Secret::new(base64url(secret.expose())), Hashed::sha256(secret.expose()))
     }
 
-    /// Adds the sealed secret of a link, for whoever hands it over; the one before ends by it.
-    async fn with_link(&self, commit: Commit, invitation: &Invitation, secret: &Secret<String>) -> Result<Commit, StoreError> {
+    /// Adds the way a link goes to its person: a letter where mail is set up, else its sealed secret, for whoever hands it over.
+    async fn with_link(
+        &self,
+        commit: Commit,
+        invitation: &Invitation,
+        secret: Secret<String>,
+        policies: &PolicySet,
+    ) -> Result<Commit, StoreError> {
+        let before = self.sealed_link(invitation.id).await?;
+        if self.sends_mail() {
+            let commit = match before {
+                Some(before) => commit.remove(&before),
+                None => commit,
+            };
+            let letter = self.letter_of(invitation, secret, policies).await?;
+            let about = About::invitation(&invitation.id, invitation.offer.team.clone());
+            return self.with_letter(commit, &invitation.email, &letter, about, invitation.sent);
+        }
         let owner = invitation.id.to_string();
         let text = secret.expose().as_bytes();
         // The cipher refuses only texts of 64 GiB; were it to refuse this one, nobody is invited by a link that nobody could hand over.
         let sealed = SecretRecord::seal(SecretKind::InvitationLink, &owner, text, &self.keyring, &self.random)
             .map_err(|_| StoreError::Unreadable(Kind::Secrets))?;
-        Ok(match self.sealed_link(invitation.id).await? {
+        Ok(match before {
             Some(before) => commit.replace(&before, &sealed),
             None => commit.create(&sealed),
         })
+    }
+
+    async fn letter_of(&self, invitation: &Invitation, secret: Secret<String>, policies: &PolicySet) -> Result<Letter, StoreError> {
+        let by = match invitation.by {
+            Some(by) => self.store.get::<User>(&by).await?.map(|by| by.record.display_name()),
+            None => None,
+        };
+        let team = policies.team(&invitation.offer.team);
+        let applications = invitation.offer.permissions.keys().filter_map(|name| policies.application(name));
+        Ok(Letter::Invitation(InvitationLetter {
+            inviter: by.unwrap_or_default(),
+            team: team.map_or_else(|| invitation.offer.team.to_string(), |team| team.title.clone()),
+            applications: applications.map(|application| application.title.clone()).collect(),
+            secret,
+            until: invitation.expires,
+            lasts: self.rules().registration_ttl,
+            joins: self.user_by_email(invitation.email.clone()).await?.is_some(),
+        }))
     }
 
     async fn without_link(&self, commit: Commit, id: InvitationId) -> Result<Commit, StoreError> {

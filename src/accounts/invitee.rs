@@ -2,11 +2,14 @@
 //! the account they have, and their word that they join.
 
 use crate::base::encoding::array_from_base64url;
-use crate::base::secret::Hashed;
+use crate::base::secret::{Hashed, Secret};
 use crate::base::time::Timestamp;
+use crate::mail::letters::{Letter, TokenLetter};
+use crate::model::email::EmailAddress;
 use crate::model::event::{Action, Actor, Event};
 use crate::model::invitation::{Invitation, Profile, Progress};
 use crate::model::membership::Membership;
+use crate::model::message::About;
 use crate::model::name::{PersonName, ProviderName, Username};
 use crate::model::password::{Password, WeakPassword};
 use crate::model::principal::SignedIn;
@@ -19,6 +22,7 @@ use super::admission::{Refused, Visit};
 use super::memory::Caller;
 use super::sessions::Opening;
 use super::sign_in::NewSession;
+use super::tokens::Way;
 use super::{Accounts, Unavailable, again};
 
 /// What somebody finds behind the link of an open invitation.
@@ -216,7 +220,34 @@ impl Accounts {
             username: form.username,
             password,
         };
+        if let Err(until) = self.may_send_token(&invitation.email, now).await? {
+            return Ok(BeginOutcome::TooMany { until });
+        }
         Ok(again(|| self.begin_once(secret, &profile, visit)).await?)
+    }
+
+    async fn may_send_token(&self, to: &EmailAddress, now: Timestamp) -> Result<Result<(), Timestamp>, StoreError> {
+        if !self.sends_mail() {
+            return Ok(Ok(()));
+        }
+        self.may_write_to(to, now).await
+    }
+
+    /// Adds a new token for the address of an invitation: in a letter where mail is set up, else for whoever invited to hand over.
+    async fn with_confirmation(&self, commit: Commit, invitation: &Invitation, visit: &Visit<'_>) -> Result<Commit, StoreError> {
+        let now = visit.now();
+        let way = if self.sends_mail() { Way::Mailed } else { Way::HandedOver };
+        let before = self.token::<Confirmation>(invitation.user).await?;
+        let (commit, shown) = self.with_token::<Confirmation>(commit, invitation.user, before, way, now).await?;
+        let letter = Letter::EmailToken(TokenLetter {
+            until: shown.expires,
+            lasts: self.rules().reset_ttl,
+            tries: shown.tries_left,
+            token: Secret::new(shown.text),
+            address: visit.address(),
+        });
+        let about = About::invitation(&invitation.id, invitation.offer.team.clone());
+        self.with_letter(commit, &invitation.email, &letter, about, now)
     }
 
     async fn begin_once(&self, secret: &str, profile: &Profile, visit: &Visit<'_>) -> Result<BeginOutcome, StoreError> {
@@ -233,8 +264,7 @@ impl Accounts {
         }
         let new = before.record.clone().opened(Some(profile.clone()), now);
         let commit = Commit::because(opened(&new, visit).with("token", Confirmation::KIND)).replace(&before, &new);
-        let token = self.token::<Confirmation>(new.user).await?;
-        let (commit, _) = self.with_token::<Confirmation>(commit, new.user, token, now).await?;
+        let commit = self.with_confirmation(commit, &new, visit).await?;
         self.store.commit(commit).await?;
         Ok(BeginOutcome::TokenSent)
     }
@@ -248,6 +278,12 @@ impl Accounts {
             return Ok(Err(until));
         }
         let now = visit.now();
+        let Some(found) = self.open_invitation(secret, now).await? else {
+            return Ok(Ok(false));
+        };
+        if let Err(until) = self.may_send_token(&found.record.email, now).await? {
+            return Ok(Err(until));
+        }
         let sent = again(|| async {
             let found = self.open_invitation(secret, now).await?;
             let Some(invitation) = found.filter(|one| one.record.profile.is_some()) else {
@@ -255,8 +291,7 @@ impl Accounts {
             };
             let event = opened(&invitation.record, visit).with("token", Confirmation::KIND);
             let commit = Commit::because(event).unchanged(&invitation);
-            let token = self.token::<Confirmation>(invitation.record.user).await?;
-            let (commit, _) = self.with_token::<Confirmation>(commit, invitation.record.user, token, now).await?;
+            let commit = self.with_confirmation(commit, &invitation.record, visit).await?;
             self.store.commit(commit).await?;
             Ok(true)
         })

@@ -12,6 +12,7 @@ use crate::store::{Commit, StoreError};
 
 use super::admission::Visit;
 use super::memory::Caller;
+use super::tokens::Way;
 use super::{Accounts, Unavailable, again};
 
 /// What came of asking for a reset token.
@@ -84,7 +85,9 @@ impl Accounts {
             .to(user.record.id)
             .from(visit.address());
         let commit = Commit::because(event).unchanged(&user);
-        let (commit, _) = self.with_token::<Reset>(commit, user.record.id, token, now).await?;
+        let (commit, _) = self
+            .with_token::<Reset>(commit, user.record.id, token, Way::HandedOver, now)
+            .await?;
         self.store.commit(commit).await
     }
 

@@ -23,6 +23,15 @@ pub struct ShownToken {
     pub tries_left: u32,
 }
 
+/// How a new token reaches its person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// An administrator reads it off and hands it over: a sealed copy is kept until it is used.
+    HandedOver,
+    /// It is mailed, and nobody here sees it.
+    Mailed,
+}
+
 /// What came of asking for somebody's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenFor {
@@ -70,7 +79,7 @@ impl Accounts {
         }
         let event = by.event(Action::TokenMade, user.record.id, now).with("token", P::KIND);
         let commit = Commit::because(event).unchanged(user);
-        let (commit, shown) = self.with_token::<P>(commit, user.record.id, before, now).await?;
+        let (commit, shown) = self.with_token::<P>(commit, user.record.id, before, Way::HandedOver, now).await?;
         self.store.commit(commit).await?;
         Ok(TokenFor::Token(shown))
     }
@@ -113,12 +122,13 @@ impl Accounts {
         Ok(shown)
     }
 
-    /// Adds a new token to a commit, with its sealed copy; the one before ends by it.
+    /// Adds a new token to a commit, with a sealed copy if it is handed over; the one before ends by it.
     pub(super) async fn with_token<P: TokenPurpose>(
         &self,
         mut commit: Commit,
         user: UserId,
         before: Option<Versioned<OneTimeToken<P>>>,
+        way: Way,
         now: Timestamp,
     ) -> Result<(Commit, ShownToken), StoreError> {
         if let Some(before) = &before {
@@ -145,8 +155,11 @@ impl Accounts {
             expires: token.expires,
             tries_left: token.tries_left,
         };
-        let sealed = self.seal_token(&token, &text)?;
-        Ok((commit.create(&token).create(&sealed), shown))
+        let commit = commit.create(&token);
+        Ok(match way {
+            Way::HandedOver => (commit.create(&self.seal_token(&token, &text)?), shown),
+            Way::Mailed => (commit, shown),
+        })
     }
 
     /// Adds the end of a token and of its sealed copy to a commit.

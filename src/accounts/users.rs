@@ -16,7 +16,7 @@ use crate::store::{Commit, FirstUser, StoreError, Unique, Versioned};
 
 use super::acting::Acting;
 use super::passwords::known_words;
-use super::tokens::ShownToken;
+use super::tokens::{ShownToken, Way};
 use super::{Accounts, Unavailable, again};
 
 /// An account to be made.
@@ -254,7 +254,7 @@ impl Accounts {
         }
         let mut token = None;
         if user.status == UserStatus::Pending {
-            let (with, shown) = self.with_token::<Registration>(commit, user.id, None, now).await?;
+            let (with, shown) = self.with_token::<Registration>(commit, user.id, None, Way::HandedOver, now).await?;
             commit = with;
             token = Some(shown);
         }

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+pub mod foresee;
 pub mod headers;
 mod held;
 pub mod house;

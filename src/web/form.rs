@@ -1,5 +1,7 @@
 //! What a form sent, and what is wrong with it, told beside each field.
 
+use std::collections::HashSet;
+
 use crate::model::password::Password;
 
 /// The longest a single field may be, in bytes: a directory's password may be that long (CONTRACT section 10).
@@ -8,7 +10,8 @@ pub const FIELD_BYTES: usize = 16 * 1024;
 /// The longest a whole form may be, in bytes.
 pub const FORM_BYTES: usize = 64 * 1024;
 
-const MOST_FIELDS: usize = 64;
+/// A box for each permission and a choice for each project stand in one form.
+const MOST_FIELDS: usize = 1000;
 
 /// Why a body is no form of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +52,7 @@ impl Form {
             return Err(UnreadableForm::TooLarge);
         }
         let mut fields: Vec<(String, String)> = Vec::new();
+        let mut names = HashSet::new();
         for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair
                 .iter()
@@ -59,7 +63,7 @@ impl Form {
             if value.len() > FIELD_BYTES || name.len() > FIELD_BYTES {
                 return Err(UnreadableForm::TooLarge);
             }
-            if fields.len() == MOST_FIELDS || fields.iter().any(|(known, _)| *known == name) {
+            if fields.len() == MOST_FIELDS || !names.insert(name.clone()) {
                 return Err(UnreadableForm::Malformed);
             }
             fields.push((name, value));
@@ -86,6 +90,12 @@ impl Form {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         !self.value(name).is_empty()
+    }
+
+    /// The fields whose names begin so: the rest of each name, and what was sent.
+    pub fn beginning<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let fields = self.fields.iter();
+        fields.filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
     }
 
     /// Takes a password out, so that no page can show it again.
@@ -171,7 +181,7 @@ mod tests {
         assert_eq!(Form::parse(more.as_bytes()).unwrap_err(), UnreadableForm::TooLarge);
         let whole = format!("a={0}&b={0}&c={0}&d={0}", "x".repeat(FIELD_BYTES));
         assert_eq!(Form::parse(whole.as_bytes()).unwrap_err(), UnreadableForm::TooLarge);
-        let many: String = (0..65).map(|n| format!("f{n}=&")).collect();
+        let many: String = (0..1001).map(|n| format!("f{n}=&")).collect();
         assert_eq!(Form::parse(many.as_bytes()).unwrap_err(), UnreadableForm::Malformed);
     }
 

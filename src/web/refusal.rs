@@ -388,7 +388,7 @@ impl Scene<'_> {
 }
 
 /// What somebody is told who may not go on, by the reason's code. Never the name of a rule.
-fn words_for(reason: &str, what: &str) -> String {
+pub(super) fn words_for(reason: &str, what: &str) -> String {
     match reason {
         "account" => "This account is not in use.".to_owned(),
         "role-missing" => format!("Your account works, but it has no role in {what}."),

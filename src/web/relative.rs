@@ -43,6 +43,12 @@ pub fn full(at: Timestamp) -> String {
     at.to_jiff().strftime("%-d %B %Y, %H:%M UTC").to_string()
 }
 
+/// The time of day: `15:24 UTC`.
+#[must_use]
+pub fn time_of_day(at: Timestamp) -> String {
+    at.to_jiff().strftime("%H:%M UTC").to_string()
+}
+
 /// How far `at` is from `now`. `relative` in `assets/portcullis.js` is the same table; a test holds them together.
 #[must_use]
 pub fn words(at: Timestamp, now: Timestamp) -> String {

@@ -7,11 +7,11 @@ use http::Method;
 
 use crate::model::role::Power;
 
-use super::console::{sessions, user, users};
+use super::console::{invitations, invite, sessions, user, users};
 use super::cx::{Cx, Outcome};
 use super::files;
 use super::machine;
-use super::pages::{account, first_admin, hand_over, me, sign_in, sign_out};
+use super::pages::{account, first_admin, hand_over, invitation, me, sign_in, sign_out};
 
 /// Who may ask for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,7 @@ macro_rules! to {
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const USERS: Access = Access::Can(Power::Users);
+const INVITATIONS: Access = Access::Can(Power::Invitations);
 
 /// Every address of ours.
 pub const ROUTES: &[Route] = &[
@@ -105,6 +106,10 @@ pub const ROUTES: &[Route] = &[
     on_portal(POST, "/account/reset/token", Access::Public, to!(account::submit_reset)),
     on_portal(GET, "/first-admin/{secret}", Access::Public, to!(first_admin::show)),
     on_portal(POST, "/first-admin/{secret}", Access::Public, to!(first_admin::submit)),
+    on_portal(GET, "/invite/{secret}", Access::Public, to!(invitation::show)),
+    on_portal(POST, "/invite/{secret}", Access::Public, to!(invitation::submit)),
+    on_portal(GET, "/invite/{secret}/token", Access::Public, to!(invitation::show_token)),
+    on_portal(POST, "/invite/{secret}/token", Access::Public, to!(invitation::submit_token)),
     on_portal(GET, "/privacy", Access::Public, to!(sign_out::privacy)),
     on_portal(GET, "/", Access::SignedIn, to!(me::home)),
     on_portal(GET, "/me/security", Access::SignedIn, to!(me::show_security)),
@@ -125,6 +130,12 @@ pub const ROUTES: &[Route] = &[
     on_portal(POST, "/admin/users/{user}/delete", USERS, to!(user::delete)),
     on_portal(POST, "/admin/users/{user}/token", USERS, to!(user::new_token)),
     on_portal(POST, "/admin/users/{user}/sessions", USERS, to!(user::end_sessions)),
+    on_portal(GET, "/admin/invitations", INVITATIONS, to!(invitations::show_list)),
+    on_portal(GET, "/admin/invitations/new", INVITATIONS, to!(invite::show)),
+    on_portal(POST, "/admin/invitations/new", INVITATIONS, to!(invite::submit)),
+    on_portal(GET, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::show_change)),
+    on_portal(POST, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::submit_change)),
+    on_portal(POST, "/admin/invitations/{invitation}/do", INVITATIONS, to!(invitations::act)),
     on_portal(GET, "/admin/sessions", USERS, to!(sessions::show_list)),
     on_portal(POST, "/admin/sessions", USERS, to!(sessions::end)),
     everywhere("/assets/{folder}/{name}", to!(files::asset)),

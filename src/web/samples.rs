@@ -2,6 +2,7 @@
 
 mod console;
 mod inside;
+mod invited;
 
 use std::time::Duration;
 
@@ -382,9 +383,11 @@ impl Written {
     pub(super) fn pages(&self) -> Vec<(&'static str, String)> {
         [
             self.door_pages(),
+            self.invitee_pages(),
             self.refusals(),
             self.own_pages(),
             self.console_pages(),
+            self.invitation_pages(),
             self.reading_pages(),
         ]
         .concat()

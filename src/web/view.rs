@@ -116,6 +116,7 @@ pub const CONSOLE: &[MenuGroup] = &[MenuGroup {
     name: "People",
     links: &[
         in_console("/admin/users", "Users", "users", Power::Users),
+        in_console("/admin/invitations", "Invitations", "mail", Power::Invitations),
         in_console("/admin/sessions", "Sessions", "clock", Power::Users),
     ],
 }];

@@ -1,5 +1,6 @@
 //! The messages of the pages that come with a code, in one place: the same words at the field, in the summary and in JSON.
 
+use crate::base::time::Timestamp;
 use crate::model::email::InvalidEmail;
 use crate::model::name::{InvalidPersonName, InvalidUsername};
 use crate::model::password::WeakPassword;
@@ -49,6 +50,37 @@ pub const BUSY: Message = message(
 );
 /// A way in that is configured and not built.
 pub const NOT_AVAILABLE: Message = message("not_available", "This way to sign in is not available yet. Choose another.");
+
+/// A token of an invitation that was typed wrong too often.
+pub const TOKEN_LOCKED: Message = message("token_locked", "This token is locked. Open your invitation email to start again.");
+/// A token of an invitation that came too late.
+pub const TOKEN_EXPIRED: Message = message(
+    "token_expired",
+    "This token has expired. Use the link in your invitation email to start again.",
+);
+/// No seat is free in the team.
+pub const TEAM_FULL: Message = message("team_full", "Every seat of this team is taken. Ask the person who invited you.");
+/// Nobody registers with a password here.
+pub const REGISTRATION_CLOSED: Message = message(
+    "registration_closed",
+    "Nobody can register with a password here. Ask the person who invited you.",
+);
+
+/// An address that was sent as many letters as anybody is within an hour.
+#[must_use]
+pub fn too_many_letters(until: Timestamp, now: Timestamp) -> String {
+    let minutes = until.since(now).as_secs().div_ceil(60).max(1);
+    format!("This address was sent five emails within an hour. Send it the next in {minutes} minutes.")
+}
+
+/// A wrong token on the token page, by how many tries are left.
+#[must_use]
+pub fn tries_left(left: u32) -> String {
+    match left {
+        1 => "That token is wrong. 1 try left.".to_owned(),
+        left => format!("That token is wrong. {left} tries left."),
+    }
+}
 
 /// Too many tries with one name from one network, by how long it has to wait.
 #[must_use]

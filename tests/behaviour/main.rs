@@ -23,6 +23,7 @@ mod monitoring;
 mod nothing_is_sent_twice;
 mod our_pages;
 mod over_tls;
+mod people_are_invited;
 mod reload_keeps_old_rules;
 mod support;
 mod systemd;

@@ -1,7 +1,7 @@
 //! What the use cases promise, over a store in memory and a clock that stands still.
 
-mod mail;
 mod invitations;
+mod mail;
 mod sessions;
 mod sign_in;
 mod tokens;

@@ -1,5 +1,8 @@
 //! The console: what administrators see and change.
 
+pub mod invitations;
+pub mod invite;
+pub mod invite_view;
 pub mod sessions;
 pub mod user;
 pub mod users;

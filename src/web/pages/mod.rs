@@ -3,6 +3,7 @@
 pub mod account;
 pub mod first_admin;
 pub mod hand_over;
+pub mod invitation;
 pub mod me;
 pub mod refused;
 pub mod sign_in;

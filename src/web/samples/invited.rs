@@ -1,0 +1,263 @@
+//! The pages about invitations: for those who invite, and for those who were.
+
+use super::super::console::invite_view::{
+    ApplicationTick, InvitationRow, InvitationsPage, InviteFormPage, OfferView, ProjectRow, ReachRow, Tick,
+};
+use super::super::console::view::{Choice, Choices, FilterView, PagesView};
+use super::super::form::Form;
+use super::super::pages::invitation::{
+    About, InviteAgainPage, InviteEndedPage, InviteJoinPage, InvitePage, InviteProviderPage, InviteTokenPage,
+};
+use super::super::view::{Link, Tag};
+use super::super::words::TokenHint;
+use super::{Written, render};
+use crate::model::token::TokenStyle;
+
+const HERE: &str = "/admin/invitations";
+
+impl Written {
+    fn about(&self, waiting: bool) -> About {
+        About {
+            secret: self.s("k3yk3yk3y"),
+            team: self.s("Assay Development"),
+            email: self.s("sam.osei@northgate.example"),
+            by: Some(self.s("Ada Okafor")),
+            ends: self.ahead(172_700),
+            waiting,
+        }
+    }
+
+    pub(super) fn invitee_pages(&self) -> Vec<(&'static str, String)> {
+        let frame = || self.frame.clone();
+        let link = |name: &str| Link {
+            path: self.s("/.portcullis/sign-in"),
+            name: self.s(name),
+        };
+        let form = |form, mailed, waiting| InvitePage {
+            frame: frame(),
+            about: self.about(waiting),
+            form,
+            onward: self.onward(),
+            mailed,
+            password_hint: "12 characters or more. A few unrelated words work well.".to_owned(),
+        };
+        let join = |other: Option<&str>, sign_in| InviteJoinPage {
+            frame: frame(),
+            about: self.about(false),
+            form: Form::default(),
+            onward: self.onward(),
+            other: other.map(|other| self.s(other)),
+            sign_in,
+        };
+        let token = |form, mailed| InviteTokenPage {
+            frame: frame(),
+            about: self.about(true),
+            form,
+            onward: self.onward(),
+            mailed,
+            token: TokenHint(TokenStyle::Code),
+            ends: self.ahead(3250),
+            ends_at: "15:24 UTC".to_owned(),
+            left: "54:10".to_owned(),
+        };
+        let again = |title, words: &str| InviteAgainPage {
+            frame: frame(),
+            about: self.about(false),
+            onward: self.onward(),
+            title,
+            words: words.to_owned(),
+        };
+        vec![
+            ("invite-accept", render(&form(Form::default(), true, false))),
+            ("invite-accept-waiting", render(&form(Form::default(), false, true))),
+            (
+                "invite-accept-error",
+                render(&form(
+                    self.failed(&["given-name", "family-name", "username", "new-password"]),
+                    true,
+                    false,
+                )),
+            ),
+            (
+                "invite-provider",
+                render(&InviteProviderPage {
+                    frame: frame(),
+                    about: self.about(false),
+                    provider: link("Northgate SSO"),
+                }),
+            ),
+            ("invite-join", render(&join(None, None))),
+            ("invite-join-sign-in", render(&join(None, Some(link("Sign in to join"))))),
+            ("invite-join-other", render(&join(Some("lucia@uni.example"), None))),
+            (
+                "invite-expired",
+                render(&InviteEndedPage {
+                    frame: frame(),
+                    lasts: "48 hours".to_owned(),
+                    request: "01jp4z8k3v".to_owned(),
+                }),
+            ),
+            ("check-email", render(&token(Form::default(), true))),
+            ("check-email-error", render(&token(self.failed(&["token"]), true))),
+            ("check-token", render(&token(Form::default(), false))),
+            (
+                "check-email-locked",
+                render(&again(
+                    "This token is locked",
+                    "It was typed wrong too often, so it no longer works.",
+                )),
+            ),
+            ("check-email-late", render(&again("This token has expired", "Its time is over."))),
+        ]
+    }
+
+    fn choice(&self, words: &str, chosen: bool) -> Choice {
+        Choice {
+            value: self.s(words),
+            words: self.s(words),
+            chosen,
+        }
+    }
+
+    fn tick(&self, field: &str, title: &str, hint: &str, ticked: bool) -> Tick {
+        Tick {
+            field: self.s(field),
+            title: self.s(title),
+            hint: self.s(hint),
+            ticked,
+        }
+    }
+
+    fn offer(&self, full: bool) -> OfferView {
+        let application = |name: &str, title: &str, ticked| ApplicationTick {
+            name: name.to_owned(),
+            tick: Tick {
+                field: format!("app-{name}"),
+                ..self.tick("", title, "", ticked)
+            },
+            permissions: vec![
+                self.tick(&format!("perm-{name}:reader"), "Reader", "May look", ticked),
+                self.tick(&format!("perm-{name}:curator"), "Curator", "", false),
+            ],
+        };
+        let project = |id: &str, name: &str, level| ProjectRow {
+            field: format!("project-{id}"),
+            name: self.s(name),
+            level,
+        };
+        let reach = |name: &str, kind, access, words: &str| ReachRow {
+            application: self.s(name),
+            tag: Tag { kind, words: access },
+            words: self.s(words),
+        };
+        OfferView {
+            teams: vec![self.choice("Assay Development", true), self.choice("Structural Biology", false)],
+            providers: vec![self.choice("None, use a password", false), self.choice("Northgate SSO", true)],
+            patterns: vec![
+                self.choice("None, any address", false),
+                self.choice("Office (203.0.113.64/26, 2001:db8:10::/48)", true),
+            ],
+            copy: Some(vec![
+                self.choice("Choose a user", true),
+                self.choice("Lucía Campos (lucia@uni.example)", false),
+            ]),
+            copy_typed: false,
+            applications: vec![
+                application("notebook", "Notebook", true),
+                application("registry", "Registry", false),
+            ],
+            projects: vec![project("p-1", "Kinase panel", "member"), project("p-2", "Solubility", "none")],
+            roles: vec![
+                self.tick(
+                    "role-perm",
+                    "Team Permission Administrator",
+                    "In the console: users, groups, projects",
+                    false,
+                ),
+                self.tick("role-data", "Team Data Administrator", "", true),
+            ],
+            copied: full.then(|| vec![self.s("Notebook: given"), self.s("Project Kinase panel: member")]),
+            reach: full.then(|| {
+                vec![
+                    reach("Notebook", "ok", "Allowed", "From Office, signed in through Northgate SSO"),
+                    reach("Registry", "", "No access", "Your account works, but Registry was not given to it."),
+                ]
+            }),
+        }
+    }
+
+    pub(super) fn invitation_pages(&self) -> Vec<(&'static str, String)> {
+        let (frame, me) = (|| self.frame.clone(), || self.me.clone());
+        let invite = |form, offer, open: Option<&str>| InviteFormPage {
+            frame: frame(),
+            me: me(),
+            here: HERE,
+            form,
+            offer,
+            action: "/.portcullis/admin/invitations/new".to_owned(),
+            open: open.map(|email| self.s(email)),
+            lasts: "48 hours".to_owned(),
+            mailed: open.is_some(),
+        };
+        let row = |email: &str, status: Tag, handed: bool, ended: bool| InvitationRow {
+            id: "i-1".to_owned(),
+            email: self.s(email),
+            team: self.s("Assay Development"),
+            sent: self.ago(70),
+            ends: self.ahead(172_700),
+            status,
+            by: self.s("Ada Okafor"),
+            link: handed.then(|| self.s("https://portal.example/.portcullis/invite/k3y")),
+            token: handed.then(|| "K7QF-2MXR".to_owned()),
+            ended,
+        };
+        let tag = |kind, words| Tag { kind, words };
+        let rows = vec![
+            row("sam.osei@northgate.example", tag("acc", "Sent"), false, false),
+            row("noor.haddad@uni.example", tag("ok", "Token sent"), true, false),
+            row("tom.baker@northgate.example", tag("warn", "Token locked"), false, false),
+            row("ines.rocha@uni.example", tag("bad", "Email bounced"), false, false),
+            row("karl.ek@northgate.example", tag("", "Ended"), false, true),
+        ];
+        let list = |rows, form, searched| InvitationsPage {
+            frame: frame(),
+            me: me(),
+            here: HERE,
+            form,
+            lasts: "48 hours".to_owned(),
+            filter: FilterView {
+                q: self.s(""),
+                choices: vec![Choices {
+                    name: "status",
+                    label: "Status",
+                    options: vec![self.choice("Any status", true), self.choice("Sent", false)],
+                }],
+            },
+            rows,
+            searched,
+            pages: PagesView {
+                words: "1–5 of 6 invitations".to_owned(),
+                previous: None,
+                next: Some(self.s("?after=x")),
+            },
+            done: (!searched).then(|| self.s("Invitation sent to sam.osei@northgate.example.")),
+        };
+        let mut typed = self.offer(true);
+        typed.copy_typed = true;
+        vec![
+            ("admin-invite", render(&invite(Form::default(), self.offer(false), None))),
+            (
+                "admin-invite-error",
+                render(&invite(self.failed(&["email", "team", "idp", "ip-pattern", "copy"]), typed, None)),
+            ),
+            ("admin-invite-preview", render(&invite(Form::default(), self.offer(true), None))),
+            (
+                "admin-invitation",
+                render(&invite(Form::default(), self.offer(false), Some("sam.osei@northgate.example"))),
+            ),
+            ("admin-invitations", render(&list(rows, Form::default(), false))),
+            ("admin-invitations-empty", render(&list(Vec::new(), Form::default(), false))),
+            ("admin-invitations-none", render(&list(Vec::new(), self.failed(&["do"]), true))),
+        ]
+    }
+}
