@@ -1,10 +1,14 @@
 //! Every command and option, with the words and examples that `--help` shows.
 
+mod invite;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(super) use self::invite::InviteCommand;
 
 /// An identity proxy that decides every request by rules you can read, test and explain.
 #[derive(Debug, Parser)]
@@ -93,6 +97,9 @@ Example:
     /// Add people, hand out tokens, change roles
     #[command(subcommand)]
     User(UserCommand),
+    /// Invite people, see how far they have come, send again, withdraw
+    #[command(subcommand)]
+    Invite(InviteCommand),
     /// See and end sessions
     #[command(subcommand)]
     Session(SessionCommand),

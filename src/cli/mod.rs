@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod doctor;
 mod explain;
+mod invite;
 mod operations;
 mod output;
 mod sample;
@@ -67,6 +68,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Can(options) => explain::can(&config, options, &output),
         Command::Reload => operations::reload(&config, &output),
         Command::User(what) => user::run(&config, what, &output),
+        Command::Invite(what) => invite::run(&config, what, &output),
         Command::Session(what) => operations::session(&config, what, &output),
         Command::Ban(what) => operations::ban(&config, what, &output),
         Command::Rewrap => operations::rewrap(&config, &output),

@@ -5,14 +5,15 @@
 mod answer;
 mod deeds;
 mod house_steps;
+mod invitations;
 mod keeping;
 mod looks;
 
 mod socket;
 
 pub use self::answer::{
-    Added, Answer, AuditPage, Ban, Change, Ended, Finding, Handed, Health, InForce, Member, Opening, Person, Refused, SessionLine,
-    StoreCheck, Verified, WhoLine,
+    Added, Answer, AuditPage, Ban, Change, Ended, Finding, Handed, Health, InForce, InvitationLine, Member, Opening, Person, Refused,
+    SessionLine, StoreCheck, Verified, WhoLine,
 };
 
 pub use self::deeds::execute;
@@ -107,6 +108,34 @@ pub enum Request {
         /// Replace a live one.
         new: bool,
     },
+    /// Invite somebody.
+    InviteCreate(NewInvitee),
+    /// A page of invitations, the newest first.
+    InviteList {
+        /// Part of an address.
+        search: Option<String>,
+        /// To this team.
+        team: Option<String>,
+        /// That have come so far.
+        status: Option<String>,
+        /// The `next` of the page before.
+        after: Option<String>,
+    },
+    /// Send an invitation again, under another link.
+    InviteResend {
+        /// Its id, or the address if it has one invitation only.
+        which: String,
+    },
+    /// Give an open invitation more time.
+    InviteExtend {
+        /// Its id, or the address if it has one invitation only.
+        which: String,
+    },
+    /// Withdraw an invitation.
+    InviteWithdraw {
+        /// Its id, or the address if it has one invitation only.
+        which: String,
+    },
     /// Live sessions.
     SessionList {
         /// Of this person only.
@@ -185,6 +214,28 @@ pub struct NewPerson {
     pub idp: Option<String>,
     /// The password; without one a registration token is made.
     pub password: Option<String>,
+}
+
+/// Somebody to invite.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NewInvitee {
+    /// The e-mail address.
+    pub email: String,
+    /// The team; `main` if not given.
+    pub team: Option<String>,
+    /// Team roles.
+    pub roles: Vec<String>,
+    /// Applications.
+    pub apps: Vec<String>,
+    /// Permissions, as `app:permission`; the application comes with them.
+    pub permissions: Vec<String>,
+    /// Levels in projects, as `NAME=guest` or `NAME=member`.
+    pub projects: Vec<String>,
+    /// The membership's IP pattern.
+    pub ip_pattern: Option<String>,
+    /// The membership's identity provider.
+    pub idp: Option<String>,
 }
 
 impl std::fmt::Debug for NewPerson {

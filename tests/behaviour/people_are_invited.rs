@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use portcullis::server::control::{Answer, NewInvitee, Request};
+
 use crate::support::browser::{Browser, Reply};
 use crate::support::house::{APP, House, PASSWORD, PORTAL, sign_in};
 
@@ -455,4 +457,80 @@ async fn who_has_no_power_to_invite_finds_nothing_and_mistakes_are_told_at_their
     );
     assert!(!page.text().contains("value=\"short\""), "a password is never filled in again");
     assert!(ada.open(INVITATIONS).await.words().contains("Opened"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_invite_as_the_console_does() {
+    let house = company().await;
+    let new = |email: &str| NewInvitee {
+        email: email.to_owned(),
+        team: Some("acme".to_owned()),
+        roles: vec!["lead".to_owned()],
+        apps: Vec::new(),
+        permissions: vec!["echo:curate".to_owned()],
+        projects: Vec::new(),
+        ip_pattern: Some("desk".to_owned()),
+        idp: None,
+    };
+    let Answer::Invitation(made) = house.ask(Request::InviteCreate(new("sam@northgate.example"))).await else {
+        panic!("not invited")
+    };
+    let link = made.link.unwrap();
+    let (mut sam, page) = register(&house, &link, "sam").await;
+    let list = |status: Option<&str>| Request::InviteList {
+        search: None,
+        team: Some("acme".to_owned()),
+        status: status.map(str::to_owned),
+        after: None,
+    };
+    let Answer::Invitations { invitations, .. } = house.ask(list(Some("token-sent"))).await else {
+        panic!("no list")
+    };
+    let token = invitations[0].token.clone().unwrap();
+    sam.fill_in(&page, &[("token", &token)]).await;
+    assert_eq!(sam.open(&format!("{APP}/curated/1")).await.status, 200);
+    for (name, change, code) in [
+        ("in the team", new("sam@northgate.example"), "email-in-team"),
+        ("no address", new("sam"), "malformed"),
+        (
+            "a role of another team",
+            NewInvitee {
+                team: Some("beta".to_owned()),
+                roles: vec!["keeper".to_owned()],
+                ..new("kim@northgate.example")
+            },
+            "not-given",
+        ),
+        (
+            "no such project",
+            NewInvitee {
+                projects: vec!["Kinase=member".to_owned()],
+                ..new("kim@northgate.example")
+            },
+            "no-such-project",
+        ),
+    ] {
+        let answer = house.ask(Request::InviteCreate(change)).await;
+        assert!(
+            matches!(&answer, Answer::Refused(refused) if refused.code == code),
+            "{name}: {answer:?}"
+        );
+    }
+    let which = "kim@northgate.example".to_owned();
+    assert!(matches!(house.ask(Request::InviteCreate(new(&which))).await, Answer::Invitation(_)));
+    let answer = house.ask(Request::InviteResend { which: which.clone() }).await;
+    assert!(matches!(&answer, Answer::Invitation(line) if line.status == "sent"), "{answer:?}");
+    assert!(matches!(
+        house.ask(Request::InviteExtend { which: which.clone() }).await,
+        Answer::Invitation(_)
+    ));
+    assert!(matches!(
+        house.ask(Request::InviteWithdraw { which: which.clone() }).await,
+        Answer::Done(_)
+    ));
+    let answer = house.ask(Request::InviteWithdraw { which }).await;
+    assert!(
+        matches!(&answer, Answer::Refused(refused) if refused.code == "no-such-invitation"),
+        "{answer:?}"
+    );
 }

@@ -44,6 +44,15 @@ pub enum Answer {
     Person(Person),
     /// A token to hand over.
     Token(Handed),
+    /// One invitation, with the link to hand over where no mail is set up.
+    Invitation(InvitationLine),
+    /// Invitations, the newest first, and where the next page begins.
+    Invitations {
+        /// This page.
+        invitations: Vec<InvitationLine>,
+        /// What to ask for next; nothing at the end.
+        next: Option<String>,
+    },
     /// Live sessions.
     Sessions(Vec<SessionLine>),
     /// Locks in force.
@@ -54,6 +63,38 @@ pub enum Answer {
     Audit(AuditPage),
     /// No.
     Refused(Refused),
+}
+
+/// An invitation.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct InvitationLine {
+    /// Its id.
+    pub id: String,
+    /// Whom it is for.
+    pub email: String,
+    /// To which team.
+    pub team: String,
+    /// `sent`, `opened`, `token-sent`, `locked`, `bounced` or `ended`.
+    pub status: String,
+    /// When it was sent, the last time, RFC 3339.
+    pub sent: String,
+    /// When it ends, RFC 3339.
+    pub expires: String,
+    /// Username of who invited; nothing for the command line.
+    pub by: Option<String>,
+    /// The link to hand over; nothing where it was mailed, or has ended.
+    pub link: Option<String>,
+    /// The token to hand over; nothing where it was mailed, or there is none.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for InvitationLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InvitationLine")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The policies in the files are in force.

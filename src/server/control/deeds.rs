@@ -14,7 +14,7 @@ use crate::model::token::TokenKind;
 use crate::model::user::User;
 
 use super::answer::{Added, Answer, Change, Handed, Member, Person, SessionLine};
-use super::{NewPerson, Request, keeping, looks};
+use super::{NewPerson, Request, invitations, keeping, looks};
 use crate::server::doctor;
 use crate::server::in_use::everybody;
 use crate::server::opening::Desk;
@@ -80,6 +80,24 @@ async fn attempt(desk: &Desk, request: Request) -> Result<Answer, No> {
             edited(outcome, &user, "deleted")
         }
         Request::UserToken { who, new } => token(desk, &who, new, now).await,
+        Request::InviteCreate(new) => invitations::create(desk, &new, now).await,
+        Request::InviteList {
+            search,
+            team,
+            status,
+            after,
+        } => {
+            let asked = invitations::Asked {
+                search,
+                team,
+                status,
+                after,
+            };
+            invitations::list(desk, asked, now).await
+        }
+        Request::InviteResend { which } => invitations::resend(desk, &which, now).await,
+        Request::InviteExtend { which } => invitations::extend(desk, &which, now).await,
+        Request::InviteWithdraw { which } => invitations::withdraw(desk, &which, now).await,
         Request::SessionList { user } => sessions(desk, user, now).await,
         Request::SessionEnd { id } => end_session(desk, &id, now).await,
         Request::SessionEndAll { user } => {
