@@ -89,12 +89,28 @@ fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Starts the server the way a socket unit does: when somebody connects.
-fn activated(folder: &Path, sockets: &[(&str, String)]) -> Running {
+/// Starts the server the way a socket unit does: when somebody connects. Sockets are given by name and the address they listen on; their
+/// ports are told. A port that somebody else took in between is tried no further: others are.
+fn activated(folder: &Path, sockets: &[(&str, &str)]) -> (Running, Vec<SocketAddr>) {
+    for _ in 0..20 {
+        let ports: Vec<u16> = sockets.iter().map(|_| free().port()).collect();
+        let mut running = activated_on(folder, sockets, &ports);
+        while running.0.try_wait().unwrap().is_none() {
+            if ports.iter().all(|port| listens(&running, *port)) {
+                let local = |port: &u16| SocketAddr::from(([127, 0, 0, 1], *port));
+                return (running, ports.iter().map(local).collect());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    panic!("no port is free");
+}
+
+fn activated_on(folder: &Path, sockets: &[(&str, &str)], ports: &[u16]) -> Running {
     let names: Vec<_> = sockets.iter().map(|(name, _)| *name).collect();
     let mut command = Command::new("systemd-socket-activate");
-    for (_, address) in sockets {
-        command.arg(format!("--listen={address}"));
+    for ((_, host), port) in sockets.iter().zip(ports) {
+        command.arg(format!("--listen={host}:{port}"));
     }
     let child = command
         .arg(format!("--fdname={}", names.join(":")))
@@ -107,6 +123,24 @@ fn activated(folder: &Path, sockets: &[(&str, String)]) -> Running {
         .spawn()
         .expect("systemd-socket-activate is there: scripts/install-needs test");
     Running(child)
+}
+
+/// Whether it is this process that listens on a port. Nothing is connected to, which would start the server.
+fn listens(running: &Running, port: u16) -> bool {
+    const LISTENING: &str = "0A";
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets: Vec<String> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|fields| fields.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}"))) && fields.get(3) == Some(&LISTENING))
+        .filter_map(|fields| Some(format!("socket:[{}]", fields.get(9)?)))
+        .collect();
+    let open = fs::read_dir(format!("/proc/{}/fd", running.0.id()));
+    open.is_ok_and(|open| {
+        open.flatten()
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .any(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str()))
+    })
 }
 
 fn ask(address: SocketAddr, path: &str) -> String {
@@ -146,8 +180,8 @@ fn it_answers_on_sockets_that_were_opened_for_it() {
             .replacen("127.0.0.1:0", "127.0.0.1:9", 1)
             .replacen("127.0.0.1:0", "127.0.0.1:11", 1),
     );
-    let (http, management) = (free(), free());
-    let _running = activated(folder.path(), &[("http", http.to_string()), ("management", management.to_string())]);
+    let (_running, addresses) = activated(folder.path(), &[("http", "127.0.0.1"), ("management", "127.0.0.1")]);
+    let (http, management) = (addresses[0], addresses[1]);
     // The first connection starts it, and waits for its answer meanwhile.
     let answer = ask(http, "/.portcullis/whoami");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"user\":null"), "{answer}");
@@ -163,19 +197,15 @@ fn it_answers_on_sockets_that_were_opened_for_it() {
 
 #[test]
 fn a_socket_that_is_nobodys_or_too_open_is_refused() {
-    for (name, address, said) in [
-        ("gateway", free().to_string(), "FileDescriptorName="),
-        ("http", format!("0.0.0.0:{}", free().port()), "allow_plain"),
-        ("https", free().to_string(), "tls.cert_file"),
+    for (name, host, said) in [
+        ("gateway", "127.0.0.1", "FileDescriptorName="),
+        ("http", "0.0.0.0", "allow_plain"),
+        ("https", "127.0.0.1", "tls.cert_file"),
     ] {
         let folder = installation(SETTINGS);
-        let mut running = activated(folder.path(), &[(name, address.clone())]);
-        let port = address.parse::<SocketAddr>().unwrap().port();
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "{name}: nobody listens");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let (mut running, addresses) = activated(folder.path(), &[(name, host)]);
+        // The first connection starts it.
+        drop(TcpStream::connect(addresses[0]).unwrap());
         let lines = BufReader::new(running.0.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut seen = Vec::new();
         let told = lines.inspect(|line| seen.push(line.clone())).any(|line| line.contains(said));
