@@ -60,7 +60,7 @@ pub use session_list::{ListedSession, SessionPage, SessionSearch};
 pub use sessions::{Presented, REPLACED_LASTS, SessionLine, csrf_fits};
 pub use sign_in::{Credentials, NewSession, Realm, SignInOutcome};
 pub use signing::{KeyFault, PublicKey, SigningAlgorithm, SigningKey};
-pub use teams::Member;
+pub use teams::{Member, MembershipOutcome, ProjectOutcome};
 pub use tokens::{ShownToken, TokenFor};
 pub use users::{AddOutcome, Added, EditOutcome, Filter, Listed, NewUser, Page, StatusFilter, UserPage};
 

@@ -32,6 +32,8 @@ words!(
         RolesChanged = "roles-changed",
         /// A membership was made, changed or removed.
         MembershipChanged = "membership-changed",
+        /// A project of a team was made, renamed or removed.
+        ProjectChanged = "project-changed",
         /// Somebody was invited.
         InvitationSent = "invitation-sent",
         /// An invitation was sent again, under another link.

@@ -119,6 +119,8 @@ pub enum Unique {
     ExternalIdentity,
     /// The one live token for a purpose and an address.
     LiveToken,
+    /// The name of a project within its team.
+    ProjectName,
     /// The secret in an invitation's link.
     InvitationSecret,
     /// The one open invitation of an address to a team.
@@ -135,6 +137,7 @@ impl Unique {
             Self::Username => "user_name",
             Self::ExternalIdentity => "user_ext",
             Self::LiveToken => "token_live",
+            Self::ProjectName => "project_name",
             Self::InvitationSecret => "invitation_secret",
             Self::OpenInvitation => "invitation_open",
         }

@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::model::role::Power;
 
-use super::console::{invitations, invite, sessions, user, users};
+use super::console::{invitations, invite, membership, projects, sessions, user, users};
 use super::cx::{Cx, Outcome};
 use super::files;
 use super::machine;
@@ -87,6 +87,7 @@ macro_rules! to {
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const USERS: Access = Access::Can(Power::Users);
+const PROJECTS: Access = Access::Can(Power::Projects);
 const INVITATIONS: Access = Access::Can(Power::Invitations);
 
 /// Every address of ours.
@@ -136,6 +137,14 @@ pub const ROUTES: &[Route] = &[
     on_portal(GET, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::show_change)),
     on_portal(POST, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::submit_change)),
     on_portal(POST, "/admin/invitations/{invitation}/do", INVITATIONS, to!(invitations::act)),
+    on_portal(GET, "/admin/users/{user}/teams/{team}", USERS, to!(membership::show)),
+    on_portal(POST, "/admin/users/{user}/teams/{team}", USERS, to!(membership::submit)),
+    on_portal(GET, "/admin/users/{user}/teams/{team}/end", USERS, to!(membership::ask_end)),
+    on_portal(POST, "/admin/users/{user}/teams/{team}/end", USERS, to!(membership::end)),
+    on_portal(GET, "/admin/projects", PROJECTS, to!(projects::show_list)),
+    on_portal(POST, "/admin/projects", PROJECTS, to!(projects::add)),
+    on_portal(GET, "/admin/projects/{project}", PROJECTS, to!(projects::show)),
+    on_portal(POST, "/admin/projects/{project}", PROJECTS, to!(projects::change)),
     on_portal(GET, "/admin/sessions", USERS, to!(sessions::show_list)),
     on_portal(POST, "/admin/sessions", USERS, to!(sessions::end)),
     everywhere("/assets/{folder}/{name}", to!(files::asset)),

@@ -41,6 +41,13 @@ pub const NO_COOKIE: Message = message(
 pub const USERNAME_TAKEN: Message = message("username_taken", "Choose another username. This one cannot be used.");
 /// Nobody changes their own role.
 pub const OWN_ROLE: Message = message("own_role", "You cannot change your own role");
+/// Nobody changes what they have in a team themselves.
+pub const OWN_MEMBERSHIP: Message = message("own_membership", "You cannot change what you have yourself");
+/// Somebody else changed it while the form was open.
+pub const CHANGED_MEANWHILE: Message = message(
+    "changed_meanwhile",
+    "Somebody changed this while the form was open. Compare it with what you ticked, and save again if it still holds.",
+);
 /// The last active administrator stays one.
 pub const LAST_ADMIN: Message = message("last_admin", "At least one admin must remain");
 /// More sign-ins than the machine can check at once.

@@ -27,6 +27,7 @@ mod people_are_invited;
 mod reload_keeps_old_rules;
 mod support;
 mod systemd;
+mod teams_are_administered;
 mod what_is_open_ends;
 
 mod limits_hold;

@@ -5,7 +5,7 @@ use crate::base::time::Timestamp;
 use crate::model::email::EmailAddress;
 use crate::model::id::{GroupId, InvitationId, ProjectId};
 use crate::model::invitation::{Invitation, KEPT};
-use crate::model::name::TeamName;
+use crate::model::name::{PersonName, TeamName, fold_name};
 use crate::model::team::{Group, Project, Team};
 use crate::store::record::{Never, Record};
 use crate::store::rows::{Change, IndexKey, Kind, Unique, UniqueKey, push_measured};
@@ -48,12 +48,30 @@ impl Record for Team {
     in_no_group!();
 }
 
+/// What finds exactly one project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProjectUnique {
+    /// By team and name, in any case: upstreams are told the name.
+    Named(TeamName, PersonName),
+}
+
 impl Record for Project {
+    type Unique = ProjectUnique;
     const KIND: Kind = Kind::Projects;
 
     keyed_by_number!(ProjectId);
 
-    nothing_else_unique!();
+    fn uniques(&self) -> Vec<ProjectUnique> {
+        vec![ProjectUnique::Named(self.team.clone(), self.name.clone())]
+    }
+
+    fn unique_key(unique: &ProjectUnique) -> UniqueKey {
+        let ProjectUnique::Named(team, name) = unique;
+        let mut value = Vec::new();
+        push_measured(&mut value, team.as_str().as_bytes());
+        push_measured(&mut value, fold_name(name.as_str()).as_bytes());
+        UniqueKey::new(Unique::ProjectName, value)
+    }
 
     in_one_team!("projects_by_team");
 

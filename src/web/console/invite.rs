@@ -8,7 +8,7 @@ use crate::accounts::{Acting, InviteOutcome, Member, NewInvitation};
 use crate::model::email::EmailAddress;
 use crate::model::id::{ProjectId, SessionId, UserId};
 use crate::model::membership::{Copied, Offer};
-use crate::model::name::{ApplicationName, PermissionName, PersonName, TeamName};
+use crate::model::name::{ApplicationName, PermissionName, PersonName, RoleName, TeamName};
 use crate::model::principal::{Identity, SignedIn};
 use crate::model::role::{Power, SignInMethod};
 use crate::model::team::{Level, Project, ProjectLevel};
@@ -22,7 +22,7 @@ use super::super::answer;
 use super::super::cx::{Cx, Outcome, Stop};
 use super::super::pages::invitation::lasting;
 use super::super::refusal::words_for;
-use super::super::view::{BASE, Tag};
+use super::super::view::{BASE, Link, Tag};
 use super::super::words;
 use super::invitations::{HERE, invitation_of};
 use super::invite_view::{ApplicationTick, InviteFormPage, OfferView, ProjectRow, ReachRow, Tick};
@@ -87,7 +87,7 @@ pub async fn show_change(cx: &mut Cx<'_>) -> Outcome {
 /// POST `/admin/invitations/{invitation}`: what it promises is changed; the link stays.
 pub async fn submit_change(cx: &mut Cx<'_>) -> Outcome {
     let (desk, before, email) = Desk::of_open(cx).await?;
-    let mut offer = read_offer(cx, before.team.clone());
+    let mut offer = desk.keeping(read_offer(cx, before.team.clone()), &before);
     let wish = cx.form.value("do").to_owned();
     if wish != "send" {
         let view = desk.wished(cx, &wish, &mut offer).await?;
@@ -142,15 +142,7 @@ fn told(cx: &mut Cx<'_>, outcome: InviteOutcome, team: &str) -> Result<Result<St
             return Ok(Err(StatusCode::TOO_MANY_REQUESTS));
         }
         InviteOutcome::NotGiven(refused) => {
-            for one in refused {
-                let field = match one {
-                    NotGiven::Provider(_) => "idp",
-                    NotGiven::IpPattern(_) => "ip-pattern",
-                    NotGiven::Team(_) => "team",
-                    _ => "",
-                };
-                cx.form.fail(field, "not_given", one.to_string());
-            }
+            note_refused(cx, &refused);
             return Ok(Err(StatusCode::FORBIDDEN));
         }
         InviteOutcome::NotFound | InviteOutcome::Ended => return Err(Stop::NotFound),
@@ -158,8 +150,21 @@ fn told(cx: &mut Cx<'_>, outcome: InviteOutcome, team: &str) -> Result<Result<St
     Ok(Err(StatusCode::CONFLICT))
 }
 
+/// Says at its field what may not be given.
+pub(super) fn note_refused(cx: &mut Cx<'_>, refused: &[NotGiven]) {
+    for one in refused {
+        let field = match one {
+            NotGiven::Provider(_) => "idp",
+            NotGiven::IpPattern(_) => "ip-pattern",
+            NotGiven::Team(_) => "team",
+            _ => "",
+        };
+        cx.form.fail(field, "not_given", one.to_string());
+    }
+}
+
 /// The boxes and choices as they were sent. Names that cannot be are noted; whether they may be given is the use case's to say.
-fn read_offer(cx: &mut Cx<'_>, team: TeamName) -> Offer {
+pub(super) fn read_offer(cx: &mut Cx<'_>, team: TeamName) -> Offer {
     let form = &cx.form;
     let mut unreadable = false;
     let mut offer = Offer::nothing(team);
@@ -217,9 +222,9 @@ fn read_offer(cx: &mut Cx<'_>, team: TeamName) -> Offer {
 }
 
 /// Everything the form offers to this person for one team.
-struct Desk<'p> {
-    by: Acting,
-    delegation: Delegation<'p>,
+pub(super) struct Desk<'p> {
+    pub(super) by: Acting,
+    pub(super) delegation: Delegation<'p>,
     members: Option<Vec<Member>>,
     projects: Vec<Project>,
 }
@@ -244,7 +249,7 @@ impl<'p> Desk<'p> {
         Ok((desk, offer, found.invitation.email.to_string()))
     }
 
-    async fn of(cx: &Cx<'p>, by: Acting, team: &TeamName) -> Result<Self, Stop> {
+    pub(super) async fn of(cx: &Cx<'p>, by: Acting, team: &TeamName) -> Result<Self, Stop> {
         let delegation = Delegation::of(&cx.live.policies, &by.giver, team).ok_or(Stop::NotFound)?;
         let projects = cx.app.accounts.projects(team, &by).await?;
         let members = if delegation.team.copy_from {
@@ -261,7 +266,7 @@ impl<'p> Desk<'p> {
     }
 
     /// A page for what was asked instead of saving.
-    async fn wished(&self, cx: &mut Cx<'_>, wish: &str, offer: &mut Offer) -> Result<OfferView, Stop> {
+    pub(super) async fn wished(&self, cx: &mut Cx<'_>, wish: &str, offer: &mut Offer) -> Result<OfferView, Stop> {
         let mut copied = None;
         match wish {
             "copy" => copied = self.copy(cx, offer).await?,
@@ -359,7 +364,7 @@ impl<'p> Desk<'p> {
         seen.iter().map(|one| reach_row(one, &how)).collect()
     }
 
-    fn view(&self, cx: &Cx<'_>, offer: &Offer) -> OfferView {
+    pub(super) fn view(&self, cx: &Cx<'_>, offer: &Offer) -> OfferView {
         let chosen = cx.form.value("copy");
         let members = self.members.as_ref().map(|members| {
             let mut choices = vec![choice("", "Choose a user", chosen.is_empty())];
@@ -448,6 +453,28 @@ impl<'p> Desk<'p> {
                 ticked: offer.roles.contains(&role.name),
             })
             .collect()
+    }
+
+    /// What was sent, with what this person may neither see nor change left as it was: it stands in no box of theirs.
+    pub(super) fn keeping(&self, mut sent: Offer, had: &Offer) -> Offer {
+        let offered = |name: &RoleName| self.delegation.roles.iter().any(|role| role.name == *name);
+        sent.roles.extend(had.roles.iter().filter(|name| !offered(name)).cloned());
+        for (name, ticked) in &had.permissions {
+            let Some(application) = self.delegation.applications.iter().find(|one| one.name == *name) else {
+                sent.permissions.entry(name.clone()).or_insert_with(|| ticked.clone());
+                continue;
+            };
+            if let Some(now) = sent.permissions.get_mut(name) {
+                let lost = |one: &&PermissionName| !application.permissions.iter().any(|known| known.name == **one);
+                now.extend(ticked.iter().filter(lost).cloned());
+            }
+        }
+        for (project, level) in &had.projects {
+            if !self.projects.iter().any(|known| known.id == *project) {
+                sent.projects.insert(*project, *level);
+            }
+        }
+        sent
     }
 }
 
@@ -572,7 +599,7 @@ fn reach_row(one: &Foreseen<'_>, how: &str) -> ReachRow {
     }
 }
 
-fn new_page(cx: &Cx<'_>, offer: OfferView) -> InviteFormPage {
+pub(super) fn new_page(cx: &Cx<'_>, offer: OfferView) -> InviteFormPage {
     InviteFormPage {
         frame: cx.frame(),
         me: cx.me(),
@@ -580,7 +607,15 @@ fn new_page(cx: &Cx<'_>, offer: OfferView) -> InviteFormPage {
         form: cx.form.clone(),
         offer,
         action: format!("{BASE}{HERE}/new"),
-        open: None,
+        heading: "Invite User".to_owned(),
+        above: Link {
+            path: format!("{BASE}{HERE}"),
+            name: "Invitations".to_owned(),
+        },
+        fresh: true,
+        seen: String::new(),
+        open_now: String::new(),
+        end: None,
         lasts: lasting(cx.app.accounts.rules().registration_ttl),
         mailed: cx.live.settings.mail.is_some(),
     }
@@ -590,7 +625,8 @@ fn change_page(cx: &Cx<'_>, offer: OfferView, email: &str) -> Result<InviteFormP
     let id = invitation_of(cx)?;
     Ok(InviteFormPage {
         action: format!("{BASE}{HERE}/{id}"),
-        open: Some(email.to_owned()),
+        heading: format!("Invitation of {email}"),
+        fresh: false,
         ..new_page(cx, offer)
     })
 }

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::super::form::Form;
 use super::super::relative::Moment;
-use super::super::view::{Frame, Me, Tag};
+use super::super::view::{Frame, Link, Me, Tag};
 use super::view::{Choice, FilterView, PagesView};
 
 /// A box to tick.
@@ -78,7 +78,7 @@ pub struct OfferView {
     pub reach: Option<Vec<ReachRow>>,
 }
 
-/// "Invite User", and the same form for an invitation that is open.
+/// "Invite User", and the same form for an invitation that is open and for what a member has.
 #[derive(Template)]
 #[template(path = "console/invite.html")]
 pub struct InviteFormPage {
@@ -94,8 +94,18 @@ pub struct InviteFormPage {
     pub offer: OfferView,
     /// Where the form goes.
     pub action: String,
-    /// The address of an invitation that is changed; none for a new one.
-    pub open: Option<String>,
+    /// What the page is called: `Invite User`, or whose invitation or membership it is.
+    pub heading: String,
+    /// The page above it.
+    pub above: Link,
+    /// Whether it is a new invitation.
+    pub fresh: bool,
+    /// What whoever changes it was shown, so that nobody's change is overwritten unseen; empty where that does not matter.
+    pub seen: String,
+    /// What would end, such as `2 sessions, 3 streams`; empty for who is not there yet.
+    pub open_now: String,
+    /// Where the person is taken out of the team; none where there is nobody to take out.
+    pub end: Option<String>,
     /// How long a link lasts, in words.
     pub lasts: String,
     /// Whether the link is mailed.

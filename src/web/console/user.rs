@@ -6,6 +6,7 @@ use crate::accounts::{EditOutcome, Listed, TokenFor};
 use crate::model::id::UserId;
 use crate::model::membership::Membership;
 use crate::model::name::{ProviderName, RoleName};
+use crate::model::role::Power;
 use crate::model::user::UserStatus;
 
 use super::super::answer;
@@ -160,7 +161,11 @@ async fn after_deed(cx: &mut Cx<'_>, outcome: &EditOutcome, deed: Deed, on: &str
     }
 }
 
-fn asked_user(cx: &Cx<'_>) -> Result<UserId, Stop> {
+/// The person that the address names.
+///
+/// # Errors
+/// 404 for a name that is none.
+pub fn asked_user(cx: &Cx<'_>) -> Result<UserId, Stop> {
     cx.param("user").parse().map_err(|_| Stop::NotFound)
 }
 
@@ -189,7 +194,6 @@ async fn role_page(cx: &Cx<'_>, user: UserId) -> Result<ConfirmRolePage, Stop> {
 async fn confirm_page(cx: &Cx<'_>, deed: Deed) -> Result<ConfirmPage, Stop> {
     let user = asked_user(cx)?;
     let line = listed(cx, user).await?;
-    let sessions = cx.app.accounts.sessions_of(user, cx.facts.now).await?.len();
     Ok(ConfirmPage {
         frame: cx.frame(),
         me: cx.me(),
@@ -197,7 +201,7 @@ async fn confirm_page(cx: &Cx<'_>, deed: Deed) -> Result<ConfirmPage, Stop> {
         form: cx.form.clone(),
         href: format!("{BASE}{HERE}/{user}"),
         name: line.user.display_name(),
-        open: open_now(sessions, cx.app.open.of_user(user)),
+        open: open_words(cx, user).await?,
         deed,
     })
 }
@@ -232,7 +236,17 @@ async fn user_page(cx: &Cx<'_>) -> Result<UserPage, Stop> {
         form: cx.form.clone(),
         row: row(cx, &line)?,
         disabled: line.user.status == UserStatus::Disabled,
-        memberships: line.memberships.iter().map(|membership| membership_row(cx, membership)).collect(),
+        memberships: line
+            .memberships
+            .iter()
+            // What somebody has in a team that whoever looks does not administer is not theirs to know.
+            .filter(|membership| {
+                cx.standing
+                    .as_ref()
+                    .is_some_and(|standing| standing.may_in(Power::Users, &membership.team))
+            })
+            .map(|membership| membership_row(cx, &line, membership))
+            .collect(),
         sessions: sessions.iter().map(|session| session_row(cx, session, now)).collect(),
         open: open_now(sessions.len(), cx.app.open.of_user(user)),
         new_token: match (pending, line.tokens.is_empty()) {
@@ -247,10 +261,20 @@ async fn user_page(cx: &Cx<'_>) -> Result<UserPage, Stop> {
             "disabled" => Some("The account is disabled, and its sessions are ended.".to_owned()),
             "enabled" => Some("The account is enabled.".to_owned()),
             "token" => Some("A new token is made. The one before it has ended.".to_owned()),
+            "membership" => Some("The membership is changed. It counts from the next request.".to_owned()),
             "sessions" => Some("All sessions are ended.".to_owned()),
             _ => None,
         },
     })
+}
+
+/// What somebody has open, in words.
+///
+/// # Errors
+/// As the store's.
+pub async fn open_words(cx: &Cx<'_>, user: UserId) -> Result<String, Stop> {
+    let sessions = cx.app.accounts.sessions_of(user, cx.facts.now).await?.len();
+    Ok(open_now(sessions, cx.app.open.of_user(user)))
 }
 
 /// What somebody has open, which ends with their sessions.
@@ -259,8 +283,10 @@ fn open_now(sessions: usize, streams: usize) -> String {
     format!("{sessions} session{}, {streams} stream{}", plural(sessions), plural(streams))
 }
 
-fn membership_row(cx: &Cx<'_>, membership: &Membership) -> MembershipRow {
+fn membership_row(cx: &Cx<'_>, line: &Listed, membership: &Membership) -> MembershipRow {
     let policies = &cx.live.policies;
+    let own = cx.caller.as_ref().is_some_and(|caller| caller.identity().user == membership.user);
+    let changeable = !own && (cx.may_give_admin() || !is_admin(&line.user)) && policies.team(&membership.team).is_some();
     let applications: Vec<String> = membership
         .permissions
         .iter()
@@ -282,6 +308,7 @@ fn membership_row(cx: &Cx<'_>, membership: &Membership) -> MembershipRow {
         .map(|name| policies.role(name).map_or_else(|| name.to_string(), |role| role.title.clone()))
         .collect();
     MembershipRow {
+        href: changeable.then(|| format!("{BASE}{HERE}/{}/teams/{}", membership.user, membership.team)),
         team: policies
             .team(&membership.team)
             .map_or_else(|| membership.team.to_string(), |team| team.title.clone()),

@@ -171,6 +171,8 @@ pub struct UsersPage {
 pub struct MembershipRow {
     /// The team's title.
     pub team: String,
+    /// Where it is changed; none where it may not be.
+    pub href: Option<String>,
     /// Titles of its roles.
     pub roles: String,
     /// Applications, with permissions in brackets.

@@ -105,6 +105,7 @@ impl Written {
             disabled: kind == 2,
             memberships: vec![MembershipRow {
                 team: self.s("Assay Development"),
+                href: Some(self.s("/.portcullis/admin/users/u_5ty/teams/assay")),
                 roles: self.s("Team Data Administrator"),
                 applications: self.s("Notebook (Member)"),
                 ip_pattern: self.s("Office"),

@@ -3,6 +3,7 @@
 use super::super::console::invite_view::{
     ApplicationTick, InvitationRow, InvitationsPage, InviteFormPage, OfferView, ProjectRow, ReachRow, Tick,
 };
+use super::super::console::projects::{ProjectPage, ProjectsPage, TeamProjects};
 use super::super::console::view::{Choice, Choices, FilterView, PagesView};
 use super::super::form::Form;
 use super::super::pages::invitation::{
@@ -186,6 +187,25 @@ impl Written {
         }
     }
 
+    fn projects(&self, some: bool) -> ProjectsPage {
+        let project = |name: &str| (self.s("/.portcullis/admin/projects/p-1"), self.s(name));
+        ProjectsPage {
+            frame: self.frame.clone(),
+            me: self.me.clone(),
+            here: "/admin/projects",
+            form: if some { Form::default() } else { self.failed(&["name"]) },
+            teams: some
+                .then(|| TeamProjects {
+                    team: self.s("Assay Development"),
+                    projects: vec![project("Kinase panel"), project("Solubility")],
+                })
+                .into_iter()
+                .collect(),
+            choices: vec![self.choice("Assay Development", true)],
+            done: some.then_some("The project is made."),
+        }
+    }
+
     pub(super) fn invitation_pages(&self) -> Vec<(&'static str, String)> {
         let (frame, me) = (|| self.frame.clone(), || self.me.clone());
         let invite = |form, offer, open: Option<&str>| InviteFormPage {
@@ -195,9 +215,23 @@ impl Written {
             form,
             offer,
             action: "/.portcullis/admin/invitations/new".to_owned(),
-            open: open.map(|email| self.s(email)),
+            heading: self.s(open.unwrap_or("Invite User")),
+            above: Link {
+                path: self.s("/.portcullis/admin/invitations"),
+                name: self.s("Invitations"),
+            },
+            fresh: open.is_none(),
+            seen: self.s(""),
+            open_now: String::new(),
+            end: None,
             lasts: "48 hours".to_owned(),
             mailed: open.is_some(),
+        };
+        let member = InviteFormPage {
+            here: "/admin/users",
+            open_now: "2 sessions, 3 streams".to_owned(),
+            end: Some(self.s("/.portcullis/admin/users/u-1/teams/assay/end")),
+            ..invite(Form::default(), self.offer(false), Some("Sam Osei in Assay Development"))
         };
         let row = |email: &str, status: Tag, handed: bool, ended: bool| InvitationRow {
             id: "i-1".to_owned(),
@@ -253,7 +287,26 @@ impl Written {
             ("admin-invite-preview", render(&invite(Form::default(), self.offer(true), None))),
             (
                 "admin-invitation",
-                render(&invite(Form::default(), self.offer(false), Some("sam.osei@northgate.example"))),
+                render(&invite(
+                    Form::default(),
+                    self.offer(false),
+                    Some("Invitation of sam.osei@northgate.example"),
+                )),
+            ),
+            ("admin-membership", render(&member)),
+            ("admin-projects", render(&self.projects(true))),
+            ("admin-projects-empty", render(&self.projects(false))),
+            (
+                "admin-project",
+                render(&ProjectPage {
+                    frame: frame(),
+                    me: me(),
+                    here: "/admin/projects",
+                    form: Form::default(),
+                    name: self.s("Kinase panel"),
+                    team: self.s("Assay Development"),
+                    href: self.s("/.portcullis/admin/projects/p-1"),
+                }),
             ),
             ("admin-invitations", render(&list(rows, Form::default(), false))),
             ("admin-invitations-empty", render(&list(Vec::new(), Form::default(), false))),
