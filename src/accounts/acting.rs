@@ -88,12 +88,15 @@ impl Acting {
         }
     }
 
-    /// Whether they may change this account.
+    /// Whether they may change this account. Who holds a role of a team that they may not give has more power than they have.
     pub(super) fn may_change(&self, user: &User, memberships: &[Membership]) -> bool {
         let within = match &self.reach {
             Reach::All => true,
             Reach::Teams(teams) => {
-                user.roles.iter().all(|role| *role == RoleName::user()) && memberships.iter().all(|one| teams.contains(&one.team))
+                user.roles.iter().all(|role| *role == RoleName::user())
+                    && memberships
+                        .iter()
+                        .all(|one| teams.contains(&one.team) && self.giver.is_over(&one.team, &one.roles))
             }
         };
         within && (self.admin || !user.roles.contains(&RoleName::admin()))

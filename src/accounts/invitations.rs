@@ -17,7 +17,7 @@ use crate::model::user::User;
 use crate::policy::PolicySet;
 use crate::policy::definitions;
 use crate::policy::delegation::{Delegation, NotGiven};
-use crate::store::{Commit, InvitationUnique, Kind, SecretKind, SecretRecord, StoreError, Versioned};
+use crate::store::{Commit, InvitationUnique, Kind, SecretKind, SecretRecord, StoreError, Unique, Versioned};
 
 use super::acting::Acting;
 use super::tokens::ShownToken;
@@ -147,10 +147,17 @@ impl Accounts {
             Ok(delegation) => delegation,
             Err(refused) => return Ok(Err(InviteOutcome::NotGiven(refused))),
         };
-        if let Some(account) = self.user_by_email(new.email.clone()).await?
-            && self.membership_of(account.record.id, team).await?.is_some()
-        {
-            return Ok(Err(InviteOutcome::EmailInTeam));
+        let domains = &delegation.team.email_domains;
+        if !by.admin && !domains.is_empty() && !domains.iter().any(|domain| new.email.domain() == **domain) {
+            return Ok(Err(InviteOutcome::NotGiven(vec![NotGiven::Domain(domains.clone())])));
+        }
+        if let Some(account) = self.user_by_email(new.email.clone()).await? {
+            if by.is(account.record.id) {
+                return Ok(Err(InviteOutcome::NotGiven(vec![NotGiven::Oneself])));
+            }
+            if self.membership_of(account.record.id, team).await?.is_some() {
+                return Ok(Err(InviteOutcome::EmailInTeam));
+            }
         }
         let ended = self.invitation_of_address(team, &new.email).await?;
         if let Some(open) = ended.as_ref().filter(|open| !open.record.is_over(now)) {
@@ -194,6 +201,7 @@ impl Accounts {
             opened: None,
             profile: None,
             bounced: false,
+            wrong: 0,
         };
         let event = by
             .event(Action::InvitationSent, invitation.id, now)
@@ -203,7 +211,11 @@ impl Accounts {
             commit = self.without_invitation(commit, &ended).await?;
         }
         let commit = self.with_link(commit, &invitation, secret, policies).await?;
-        self.store.commit(commit).await?;
+        match self.store.commit(commit).await {
+            // Somebody else invited the same address in the same moment: read again.
+            Err(StoreError::Taken(Unique::OpenInvitation)) => return Err(StoreError::Conflict(Kind::Invitations)),
+            done => done?,
+        }
         Ok(InviteOutcome::Invited(Box::new(self.invited(invitation, now).await?)))
     }
 
@@ -256,7 +268,13 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer; then nothing has changed.
-    pub async fn extend_invitation(&self, id: InvitationId, by: &Acting, now: Timestamp) -> Result<InviteOutcome, Unavailable> {
+    pub async fn extend_invitation(
+        &self,
+        id: InvitationId,
+        policies: &PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<InviteOutcome, Unavailable> {
         let event = by.event(Action::InvitationExtended, id, now);
         let lasts = self.rules().registration_ttl;
         let outcome = again(|| async {
@@ -265,6 +283,9 @@ impl Accounts {
             };
             if before.record.is_over(now) {
                 return Ok(InviteOutcome::Ended);
+            }
+            if let Err(refused) = self.may_offer(&before.record.offer, None, policies, by).await? {
+                return Ok(InviteOutcome::NotGiven(refused));
             }
             let new = Invitation {
                 expires: now.after(lasts),
@@ -308,7 +329,7 @@ impl Accounts {
                 let event = by.event(Action::InvitationChanged, id, now).with("team", &new.offer.team);
                 self.store.commit(Commit::because(event).replace(&before, &new)).await?;
             }
-            Ok(InviteOutcome::Invited(Box::new(self.invited(new, now).await?)))
+            Ok(InviteOutcome::Invited(Box::new(self.seen_by(new, policies, by, now).await?)))
         })
         .await?;
         Ok(outcome)
@@ -338,11 +359,28 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer.
-    pub async fn invitation(&self, id: InvitationId, by: &Acting, now: Timestamp) -> Result<Option<Invited>, Unavailable> {
+    pub async fn invitation(
+        &self,
+        id: InvitationId,
+        policies: &PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<Option<Invited>, Unavailable> {
         match self.invitation_within(id, by).await? {
-            Some(invitation) => Ok(Some(self.invited(invitation.record, now).await?)),
+            Some(invitation) => Ok(Some(self.seen_by(invitation.record, policies, by, now).await?)),
             None => Ok(None),
         }
+    }
+
+    /// An invitation as somebody sees it. Link and token make the account: who may not give what it promises is not handed them.
+    async fn seen_by(&self, invitation: Invitation, policies: &PolicySet, by: &Acting, now: Timestamp) -> Result<Invited, StoreError> {
+        let given = self.may_offer(&invitation.offer, None, policies, by).await?.is_ok();
+        let mut invited = self.invited(invitation, now).await?;
+        if !given {
+            invited.link = None;
+            invited.token = None;
+        }
+        Ok(invited)
     }
 
     /// A page of the invitations within reach, the newest first; `limit` lines at most.
@@ -354,7 +392,7 @@ impl Accounts {
         filter: &InvitationFilter,
         from: InvitationsFrom,
         limit: usize,
-        by: &Acting,
+        (policies, by): (&PolicySet, &Acting),
         now: Timestamp,
     ) -> Result<InvitationPage, Unavailable> {
         let limit = limit.clamp(1, 1000);
@@ -394,7 +432,7 @@ impl Accounts {
         let last = kept.last().map(|one| one.id);
         let mut lines = Vec::with_capacity(kept.len());
         for invitation in kept {
-            lines.push(self.invited(invitation, now).await?);
+            lines.push(self.seen_by(invitation, policies, by, now).await?);
         }
         Ok(InvitationPage {
             from: if lines.is_empty() { 0 } else { ahead + 1 },
@@ -453,6 +491,8 @@ impl Accounts {
         let Some((team, seats)) = team.and_then(|team| team.max_users.map(|seats| (team, seats))) else {
             return Ok(Some(commit));
         };
+        // Read before the members are counted: who takes a seat meanwhile moves this row.
+        let row = self.store.get::<Team>(&team.name).await?;
         let taken = u32::try_from(self.members_of(&team.name).await?.len()).unwrap_or(u32::MAX);
         if taken >= seats {
             return Ok(None);
@@ -461,7 +501,7 @@ impl Accounts {
             name: team.name.clone(),
             seats_taken: taken + 1,
         };
-        Ok(Some(match self.store.get::<Team>(&team.name).await? {
+        Ok(Some(match row {
             Some(row) => commit.replace(&row, &new),
             None => commit.create(&new),
         }))

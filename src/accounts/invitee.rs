@@ -1,7 +1,7 @@
 //! Invitations, as those see them who were invited: a link, an account form, a token, and they are signed in. Or a link, a sign-in with
 //! the account they have, and their word that they join.
 
-use crate::base::encoding::array_from_base64url;
+use crate::base::encoding::{array_from_base64url, base64url};
 use crate::base::secret::{Hashed, Secret};
 use crate::base::time::Timestamp;
 use crate::mail::letters::{Letter, TokenLetter};
@@ -15,6 +15,7 @@ use crate::model::password::{Password, WeakPassword};
 use crate::model::principal::SignedIn;
 use crate::model::token::{Confirmation, InvalidToken, Redemption, TokenPurpose, TokenStyle, TokenText};
 use crate::model::user::{User, UserStatus};
+use crate::policy::delegation::Delegation;
 use crate::signin::local::NewPassword;
 use crate::store::{Commit, InvitationUnique, StoreError, Unique, UserUnique, Versioned};
 
@@ -36,7 +37,9 @@ pub struct Welcome {
     pub by: Option<String>,
     /// Whether the address has an account already: then they join with that one.
     pub has_account: bool,
-    /// When the token that is on its way ends, and how it looks.
+    /// Whether this browser filled the account form in.
+    pub begun_here: bool,
+    /// When the token that is on its way ends, and how it looks; told to that browser only.
     pub token: Option<(Timestamp, TokenStyle)>,
 }
 
@@ -57,7 +60,10 @@ pub struct AccountForm {
 #[derive(Debug)]
 pub enum BeginOutcome {
     /// A token is on its way, or waits to be handed over.
-    TokenSent,
+    TokenSent {
+        /// What the browser shows beside it: the token is taken from that browser only.
+        begun: Secret<String>,
+    },
     /// There is no such invitation, or its time is over.
     Ended,
     /// The address has an account: they join with that one.
@@ -73,6 +79,11 @@ pub enum BeginOutcome {
     /// Too many tries from this network.
     TooMany {
         /// When the next try is looked at.
+        until: Timestamp,
+    },
+    /// The address was sent as many letters in this hour as anybody is.
+    TooManyLetters {
+        /// When it may be sent the next.
         until: Timestamp,
     },
     /// More passwords at once than the machine can hash; 503 with Retry-After.
@@ -95,8 +106,10 @@ pub enum ConfirmOutcome {
     Locked,
     /// The token's time is over: the link starts again.
     Expired,
-    /// There is no such invitation, its time is over, or its account form is still to be filled in.
+    /// There is no such invitation, its time is over, or its team is gone.
     Ended,
+    /// Its account form is to be filled in, in this browser; or it is completed another way now.
+    StartAgain,
     /// Somebody has made an account of that address meanwhile: they join with that one.
     HasAccount,
     /// Somebody has taken that username meanwhile: the form starts again.
@@ -133,14 +146,16 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer.
-    pub async fn welcome(&self, secret: &str, now: Timestamp) -> Result<Option<Welcome>, Unavailable> {
+    ///
+    /// `begun` is what the browser was given when it filled the form in; any other is not told of the token.
+    pub async fn welcome(&self, secret: &str, begun: &str, now: Timestamp) -> Result<Option<Welcome>, Unavailable> {
         let Some(invitation) = self.open_invitation(secret, now).await? else {
             return Ok(None);
         };
         let invitation = invitation.record;
-        let token = match invitation.profile {
-            Some(_) => self.token::<Confirmation>(invitation.user).await?,
-            None => None,
+        let token = match has_begun(&invitation, begun) {
+            true => self.token::<Confirmation>(invitation.user).await?,
+            false => None,
         };
         let by = match invitation.by {
             Some(by) => self.store.get::<User>(&by).await?.map(|by| by.record.display_name()),
@@ -154,6 +169,7 @@ impl Accounts {
                 .map(|token| (token.record.expires, token.record.style)),
             by,
             has_account,
+            begun_here: has_begun(&invitation, begun),
             invitation,
         }))
     }
@@ -194,12 +210,12 @@ impl Accounts {
         if !(rules.registration && rules.passwords) {
             return Ok(BeginOutcome::Closed);
         }
+        let Ok(seat) = self.passwords.seat() else {
+            return Ok(BeginOutcome::Busy);
+        };
         let tries = match self.count_token(visit).await? {
             Ok(tries) => tries,
             Err(until) => return Ok(BeginOutcome::TooMany { until }),
-        };
-        let Ok(seat) = self.passwords.seat() else {
-            return Ok(BeginOutcome::Busy);
         };
         let new_password = NewPassword {
             text: form.password,
@@ -214,16 +230,23 @@ impl Accounts {
             Ok(Err(weak)) => return Ok(BeginOutcome::Weak(weak)),
             Err(_) => return Ok(BeginOutcome::Busy),
         };
+        let begun = self.random.bytes::<16>();
         let profile = Profile {
+            begun: Hashed::sha256(&begun),
             given_name: form.given_name,
             family_name: form.family_name,
             username: form.username,
             password,
         };
-        if let Err(until) = self.may_send_token(&invitation.email, now).await? {
-            return Ok(BeginOutcome::TooMany { until });
+        // Looked at before the letter is counted: what is refused anyway costs the address nothing.
+        if let Some(refused) = self.may_begin(&invitation, &profile).await? {
+            return Ok(refused);
         }
-        Ok(again(|| self.begin_once(secret, &profile, visit)).await?)
+        if let Err(until) = self.may_send_token(&invitation.email, now).await? {
+            return Ok(BeginOutcome::TooManyLetters { until });
+        }
+        let begun = Secret::new(base64url(&begun));
+        Ok(again(|| self.begin_once(secret, &profile, &begun, visit)).await?)
     }
 
     async fn may_send_token(&self, to: &EmailAddress, now: Timestamp) -> Result<Result<(), Timestamp>, StoreError> {
@@ -250,35 +273,47 @@ impl Accounts {
         self.with_letter(commit, &invitation.email, &letter, about, now)
     }
 
-    async fn begin_once(&self, secret: &str, profile: &Profile, visit: &Visit<'_>) -> Result<BeginOutcome, StoreError> {
+    async fn may_begin(&self, invitation: &Invitation, profile: &Profile) -> Result<Option<BeginOutcome>, StoreError> {
+        if self.user_by_email(invitation.email.clone()).await?.is_some() {
+            return Ok(Some(BeginOutcome::HasAccount));
+        }
+        let taken = UserUnique::Username(profile.username.clone());
+        let taken = self.store.find::<User>(&taken).await?.is_some();
+        Ok(taken.then_some(BeginOutcome::UsernameTaken))
+    }
+
+    async fn begin_once(
+        &self,
+        secret: &str,
+        profile: &Profile,
+        begun: &Secret<String>,
+        visit: &Visit<'_>,
+    ) -> Result<BeginOutcome, StoreError> {
         let now = visit.now();
         let Some(before) = self.open_invitation(secret, now).await? else {
             return Ok(BeginOutcome::Ended);
         };
-        if self.user_by_email(before.record.email.clone()).await?.is_some() {
-            return Ok(BeginOutcome::HasAccount);
-        }
-        let taken = UserUnique::Username(profile.username.clone());
-        if self.store.find::<User>(&taken).await?.is_some() {
-            return Ok(BeginOutcome::UsernameTaken);
+        if let Some(refused) = self.may_begin(&before.record, profile).await? {
+            return Ok(refused);
         }
         let new = before.record.clone().opened(Some(profile.clone()), now);
         let commit = Commit::because(opened(&new, visit).with("token", Confirmation::KIND)).replace(&before, &new);
         let commit = self.with_confirmation(commit, &new, visit).await?;
         self.store.commit(commit).await?;
-        Ok(BeginOutcome::TokenSent)
+        Ok(BeginOutcome::TokenSent { begun: begun.clone() })
     }
 
     /// Sends the token again: a new one, and the one before ends. False if there is nothing to confirm.
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer; then nothing was sent.
-    pub async fn send_token_again(&self, secret: &str, visit: &Visit<'_>) -> Result<Result<bool, Timestamp>, Unavailable> {
+    pub async fn send_token_again(&self, secret: &str, begun: &str, visit: &Visit<'_>) -> Result<Result<bool, Timestamp>, Unavailable> {
         if let Err(until) = self.count_token(visit).await? {
             return Ok(Err(until));
         }
         let now = visit.now();
-        let Some(found) = self.open_invitation(secret, now).await? else {
+        let found = self.open_invitation(secret, now).await?;
+        let Some(found) = found.filter(|one| self.takes_tokens(&one.record, begun)) else {
             return Ok(Ok(false));
         };
         if let Err(until) = self.may_send_token(&found.record.email, now).await? {
@@ -286,7 +321,7 @@ impl Accounts {
         }
         let sent = again(|| async {
             let found = self.open_invitation(secret, now).await?;
-            let Some(invitation) = found.filter(|one| one.record.profile.is_some()) else {
+            let Some(invitation) = found.filter(|one| self.takes_tokens(&one.record, begun)) else {
                 return Ok(false);
             };
             let event = opened(&invitation.record, visit).with("token", Confirmation::KIND);
@@ -305,7 +340,7 @@ impl Accounts {
     /// [`Unavailable`] if the store does not answer; then nothing was made.
     pub async fn confirm(
         &self,
-        secret: &str,
+        (secret, begun): (&str, &str),
         typed: &str,
         before: Option<&Caller>,
         visit: &Visit<'_>,
@@ -314,7 +349,7 @@ impl Accounts {
             Ok(tries) => tries,
             Err(until) => return Ok(ConfirmOutcome::TooMany { until }),
         };
-        let outcome = again(|| self.confirm_once(secret, typed, before, visit)).await?;
+        let outcome = again(|| self.confirm_once((secret, begun), typed, before, visit)).await?;
         if matches!(outcome, ConfirmOutcome::SignedIn(_) | ConfirmOutcome::Flawed(_)) {
             self.take_back(&tries, visit.now()).await?;
         }
@@ -323,7 +358,7 @@ impl Accounts {
 
     async fn confirm_once(
         &self,
-        secret: &str,
+        (secret, begun): (&str, &str),
         typed: &str,
         before: Option<&Caller>,
         visit: &Visit<'_>,
@@ -332,13 +367,12 @@ impl Accounts {
         let Some(invitation) = self.open_invitation(secret, now).await? else {
             return Ok(ConfirmOutcome::Ended);
         };
-        // What the invitation names now counts, not what it named when the form was filled in.
-        let Some(profile) = invitation
-            .record
-            .profile
-            .clone()
-            .filter(|_| invitation.record.offer.provider.is_none())
-        else {
+        // What rules and invitation say now counts, not what they said when the form was filled in.
+        let takes = self.takes_tokens(&invitation.record, begun);
+        let Some(profile) = invitation.record.profile.clone().filter(|_| takes) else {
+            return Ok(ConfirmOutcome::StartAgain);
+        };
+        let Some(offer) = Delegation::still(visit.policies, &invitation.record.offer) else {
             return Ok(ConfirmOutcome::Ended);
         };
         let Some(token) = self.token::<Confirmation>(invitation.record.user).await? else {
@@ -366,7 +400,12 @@ impl Accounts {
                     .to(invitation.record.id)
                     .from(visit.address())
                     .with("token", Confirmation::KIND);
-                self.store.commit(Commit::because(event).replace(&token, &less)).await?;
+                let guessed = Invitation {
+                    wrong: invitation.record.wrong.saturating_add(1),
+                    ..invitation.record.clone()
+                };
+                let commit = Commit::because(event).replace(&token, &less).replace(&invitation, &guessed);
+                self.store.commit(commit).await?;
                 return Ok(match less.tries_left {
                     0 => ConfirmOutcome::Locked,
                     left => ConfirmOutcome::Wrong { left },
@@ -376,7 +415,7 @@ impl Accounts {
             Redemption::Expired => return Ok(ConfirmOutcome::Expired),
         }
         let user = account(&invitation.record, profile, now);
-        let membership = invitation.record.offer.clone().to(user.id);
+        let membership = offer.to(user.id);
         let opening = Opening {
             signed_in: SignedIn::by_password(now),
             remember: false,
@@ -424,7 +463,9 @@ impl Accounts {
         let Some(user) = found.filter(|user| user.record.id == caller.identity().user) else {
             return Ok(JoinOutcome::SomebodyElse);
         };
-        let offer = invitation.record.offer.clone();
+        let Some(offer) = Delegation::still(visit.policies, &invitation.record.offer) else {
+            return Ok(JoinOutcome::Ended);
+        };
         if let Some(provider) = &offer.provider
             && caller.session().signed_in.provider.as_ref() != Some(provider)
         {
@@ -435,7 +476,15 @@ impl Accounts {
             .from(visit.address())
             .with("invitation", invitation.record.id)
             .with("team", &offer.team);
-        let commit = Commit::because(event).unchanged(&user);
+        let commit = Commit::because(event);
+        // A role that was gained brings a new cookie value with the next answer.
+        let commit = if offer.roles.is_empty() {
+            commit.unchanged(&user)
+        } else {
+            let mut new = user.record.clone();
+            new.gains += 1;
+            commit.replace(&user, &new)
+        };
         let mut commit = self.without_invitation(commit, &invitation).await?;
         if self.membership_of(user.record.id, &offer.team).await?.is_none() {
             let membership: Membership = offer.to(user.record.id);
@@ -451,6 +500,12 @@ impl Accounts {
         }
     }
 
+    /// Whether a token completes an invitation, in the browser that has `begun` it.
+    fn takes_tokens(&self, invitation: &Invitation, begun: &str) -> bool {
+        let rules = self.rules();
+        rules.registration && rules.passwords && invitation.offer.provider.is_none() && has_begun(invitation, begun)
+    }
+
     async fn open_invitation(&self, secret: &str, now: Timestamp) -> Result<Option<Versioned<Invitation>>, StoreError> {
         let Some(secret) = array_from_base64url::<32>(secret) else {
             return Ok(None);
@@ -459,6 +514,13 @@ impl Accounts {
         let found = self.store.find::<Invitation>(&unique).await?;
         Ok(found.filter(|one| !one.record.is_over(now)))
     }
+}
+
+/// Whether this is what the browser was given that filled the account form in.
+fn has_begun(invitation: &Invitation, begun: &str) -> bool {
+    let digest = array_from_base64url::<16>(begun).map(|begun| Hashed::sha256(&begun));
+    let kept = invitation.profile.as_ref().map(|profile| profile.begun);
+    digest.is_some() && digest == kept
 }
 
 fn opened(invitation: &Invitation, visit: &Visit<'_>) -> Event {

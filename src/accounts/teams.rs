@@ -11,7 +11,7 @@ use crate::policy::PolicySet;
 use crate::policy::delegation::NotGiven;
 use crate::store::{Commit, MembershipIndex, Page, StoreError, Unique, Versioned};
 
-use super::acting::Acting;
+use super::acting::{Acting, Reach};
 use super::{Accounts, Unavailable, again};
 
 /// What came of changing what somebody has in a team.
@@ -177,8 +177,14 @@ impl Accounts {
             };
             // Whose roles may not be taken may not be taken out either.
             let before = membership.record.offer();
-            let nothing = Offer::nothing(team.clone());
-            if let Err(refused) = self.may_offer(&nothing, Some(&before), policies, by).await? {
+            let nothing = Offer {
+                provider: before.provider.clone(),
+                ip_pattern: before.ip_pattern.clone(),
+                ..Offer::nothing(team.clone())
+            };
+            // A team that policy has lost has nobody else to clear it up.
+            let lost = policies.team(team).is_none() && by.reach == Reach::All;
+            if !lost && let Err(refused) = self.may_offer(&nothing, Some(&before), policies, by).await? {
                 return Ok(MembershipOutcome::NotGiven(refused));
             }
             let event = by
@@ -208,7 +214,9 @@ impl Accounts {
         if by.is(user) {
             return Ok(Err(MembershipOutcome::Own));
         }
-        if !by.admin && member.record.roles.contains(&RoleName::admin()) {
+        let of_the_instance = member.record.roles.iter().any(|role| *role != RoleName::user());
+        let beyond = matches!(by.reach, Reach::Teams(_)) && of_the_instance;
+        if beyond || (!by.admin && member.record.roles.contains(&RoleName::admin())) {
             return Ok(Err(MembershipOutcome::NotFound));
         }
         Ok(Ok((member, membership)))

@@ -40,6 +40,9 @@ words!(
 /// The account that waits for its address to be confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
+    /// Digest of what the browser was given that filled the form in: only there is the token taken. Otherwise whoever has the link, and not
+    /// the mailbox, could put their own name and password in front of a token that somebody else types.
+    pub begun: Hashed,
     /// Given name.
     pub given_name: PersonName,
     /// Family name.
@@ -75,7 +78,13 @@ pub struct Invitation {
     pub profile: Option<Profile>,
     /// Whether its letter came back.
     pub bounced: bool,
+    /// Wrong guesses at its tokens, whichever they were: the link starts again only so often.
+    #[serde(default)]
+    pub wrong: u32,
 }
+
+/// Wrong guesses that an invitation takes under one link, with all its tokens; then it has to be sent again.
+pub const MOST_WRONG: u32 = 25;
 
 impl Invitation {
     /// A new identifier, before all that were made earlier.
@@ -85,10 +94,10 @@ impl Invitation {
         InvitationId::from_number(((0xffff_ffff_ffff - millis) << 80) | (random.number() >> 48))
     }
 
-    /// Past its end, or sent at a time that has not come yet: then the clock was set back, and nobody can say how old it is.
+    /// Past its end, guessed at too often, or sent at a time that has not come yet: then the clock was set back, and nobody can say how old it is.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.expires || self.sent.is_out_of_time(now)
+        now >= self.expires || self.sent.is_out_of_time(now) || self.wrong >= MOST_WRONG
     }
 
     /// How far it has come. `token` is the one that confirms its address, if there is one.
@@ -116,6 +125,7 @@ impl Invitation {
             opened: None,
             profile: None,
             bounced: false,
+            wrong: 0,
             ..self
         }
     }
@@ -153,6 +163,7 @@ mod tests {
             opened: None,
             profile: None,
             bounced: false,
+            wrong: 0,
         }
     }
 
@@ -184,6 +195,7 @@ mod tests {
         let now = Timestamp::from_secs(1_700_000_000);
         let sent = invitation(now);
         let profile = Profile {
+            begun: Hashed::sha256(b"begun"),
             given_name: "Sam".parse().unwrap(),
             family_name: "Osei".parse().unwrap(),
             username: "sam".parse().unwrap(),
@@ -194,6 +206,10 @@ mod tests {
         let bounced = Invitation {
             bounced: true,
             ..sent.clone()
+        };
+        let guessed = Invitation {
+            wrong: MOST_WRONG,
+            ..begun.clone()
         };
         let live = token(now, 5);
         let locked = token(now, 0);
@@ -213,6 +229,7 @@ mod tests {
             ),
             ("at its end", &sent, None, now.after(48 * HOUR), Progress::Ended),
             ("with the clock set back", &sent, None, now.before(HOUR), Progress::Ended),
+            ("guessed at too often", &guessed, Some(&live), now, Progress::Ended),
         ] {
             assert_eq!(invitation.progress(token, at), expected, "{name}");
         }

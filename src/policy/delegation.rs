@@ -19,6 +19,8 @@ use super::set::PolicySet;
 pub struct Giver {
     everywhere: BTreeSet<RoleName>,
     in_team: BTreeMap<TeamName, BTreeSet<RoleName>>,
+    /// Roles of each team that they may not give, present and former names: whoever holds one has more power than they have.
+    above: BTreeMap<TeamName, BTreeSet<RoleName>>,
 }
 
 impl Giver {
@@ -27,22 +29,47 @@ impl Giver {
     pub fn admin() -> Self {
         Self {
             everywhere: BTreeSet::from([RoleName::admin()]),
-            in_team: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
     /// Somebody with what they hold now.
     #[must_use]
-    pub fn of(held: &Held) -> Self {
+    pub fn of(policies: &PolicySet, held: &Held) -> Self {
         let in_team: BTreeMap<TeamName, BTreeSet<RoleName>> = held
             .teams()
             .iter()
             .map(|team| (team.clone(), held.roles_in(team).iter().cloned().collect()))
             .collect();
-        Self {
+        let mut giver = Self {
             everywhere: held.roles_everywhere().iter().cloned().collect(),
             in_team,
+            above: BTreeMap::new(),
+        };
+        for team in held.teams() {
+            let roles = policies.definitions().roles.iter();
+            let above = roles
+                .filter(|role| role.scope == Scope::Team)
+                .filter(|role| !giver.holds_one_of(&present_roles(policies, &role.grantable_by), team))
+                .flat_map(|role| role.formerly.iter().chain([&role.name]))
+                .cloned()
+                .collect();
+            giver.above.insert(team.clone(), above);
         }
+        giver
+    }
+
+    /// Whether they hold the role `admin`: then nothing is beyond them.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.everywhere.contains(&RoleName::admin())
+    }
+
+    /// Whether whoever holds these roles of a team has no more power there than they have.
+    #[must_use]
+    pub fn is_over(&self, team: &TeamName, roles: &BTreeSet<RoleName>) -> bool {
+        let above = self.above.get(team);
+        self.is_admin() || above.is_none_or(|above| above.is_disjoint(roles))
     }
 
     fn holds_one_of(&self, roles: &[RoleName], team: &TeamName) -> bool {
@@ -70,6 +97,12 @@ pub enum NotGiven {
     IpPattern(IpPatternName),
     /// A project that the team does not have.
     Project,
+    /// The team takes only addresses of its domains.
+    Domain(Vec<String>),
+    /// Nobody invites themselves.
+    Oneself,
+    /// Who has more power than the giver keeps what binds them.
+    Bounds,
 }
 
 impl fmt::Display for NotGiven {
@@ -82,6 +115,9 @@ impl fmt::Display for NotGiven {
             Self::Provider(name) => write!(f, "\"{name}\" is no SAML ID provider of this team"),
             Self::IpPattern(name) => write!(f, "There is no IP pattern \"{name}\""),
             Self::Project => f.write_str("The team has no such project"),
+            Self::Domain(domains) => write!(f, "This team takes only addresses of {}", domains.join(", ")),
+            Self::Oneself => f.write_str("You cannot invite yourself"),
+            Self::Bounds => f.write_str("This person has more than you may give: provider and IP pattern stay as they are"),
         }
     }
 }
@@ -90,6 +126,8 @@ impl fmt::Display for NotGiven {
 #[derive(Clone, Debug)]
 pub struct Delegation<'p> {
     policies: &'p PolicySet,
+    /// Whether the giver holds the role `admin`: what the team may not give any more is theirs to take.
+    takes_all: bool,
     /// The team.
     pub team: &'p Team,
     /// Team roles, in the order of the policy.
@@ -121,6 +159,7 @@ impl<'p> Delegation<'p> {
             .collect();
         Some(Self {
             policies,
+            takes_all: giver.is_admin(),
             team,
             roles,
             applications,
@@ -137,7 +176,8 @@ impl<'p> Delegation<'p> {
         let mut refused = Vec::new();
         for role in offer.roles.symmetric_difference(&before.roles) {
             // A role that policy no longer has gives nothing, and may be taken off.
-            let lost = self.policies.role(role).is_none() && before.roles.contains(role);
+            let taken = before.roles.contains(role);
+            let lost = taken && (self.takes_all || self.policies.role(role).is_none());
             if !lost && !self.roles.iter().any(|known| is_role(self.policies, role, known)) {
                 refused.push(NotGiven::Role(role.clone()));
             }
@@ -148,6 +188,10 @@ impl<'p> Delegation<'p> {
             if new != old {
                 self.refuses_application(name, new, old, &mut refused);
             }
+        }
+        let bounds_moved = (&offer.provider, &offer.ip_pattern) != (&before.provider, &before.ip_pattern);
+        if bounds_moved && !self.takes_all && self.is_beyond(before) {
+            refused.push(NotGiven::Bounds);
         }
         if offer.provider != before.provider
             && let Some(name) = &offer.provider
@@ -196,6 +240,37 @@ impl<'p> Delegation<'p> {
         }
     }
 
+    /// What is left of an offer that was made before: what the team gives no longer is dropped, what binds stays and denies.
+    #[must_use]
+    pub fn still(policies: &'p PolicySet, offer: &Offer) -> Option<Offer> {
+        let team = policies.team(&offer.team)?;
+        let given = |name: &RoleName| {
+            team.roles
+                .iter()
+                .any(|one| policies.role(one).map(|role| &role.name) == policies.role(name).map(|role| &role.name))
+        };
+        let apps = |name: &ApplicationName| {
+            let wanted = policies.application(name).map(|application| &application.name);
+            wanted.is_some()
+                && team
+                    .apps
+                    .iter()
+                    .any(|one| policies.application(one).map(|application| &application.name) == wanted)
+        };
+        let mut left = offer.clone();
+        left.roles.retain(|name| policies.role(name).is_some() && given(name));
+        left.permissions.retain(|name, _| apps(name));
+        Some(left)
+    }
+
+    /// Whether an offer holds a role or an application that this giver may not give.
+    fn is_beyond(&self, offer: &Offer) -> bool {
+        let role =
+            |name: &RoleName| self.policies.role(name).is_some() && !self.roles.iter().any(|known| is_role(self.policies, name, known));
+        let application = |name: &ApplicationName| self.policies.application(name).is_some() && self.application(name).is_none();
+        offer.roles.iter().any(role) || offer.permissions.keys().any(application)
+    }
+
     fn refuses_application(
         &self,
         name: &ApplicationName,
@@ -204,8 +279,8 @@ impl<'p> Delegation<'p> {
         refused: &mut Vec<NotGiven>,
     ) {
         let Some(application) = self.application(name) else {
-            // One that policy no longer has may be taken off.
-            if new.is_some() || self.policies.application(name).is_some() {
+            // One that the team does not give any more may be taken off.
+            if new.is_some() {
                 refused.push(NotGiven::Application(name.clone()));
             }
             return;
@@ -253,6 +328,7 @@ mod tests {
         Giver {
             everywhere: everywhere.iter().map(|name| n(name)).collect(),
             in_team: BTreeMap::from([(n(team), roles.iter().map(|name| n(name)).collect())]),
+            above: BTreeMap::new(),
         }
     }
 
@@ -341,6 +417,20 @@ mod tests {
         );
         let cleaned = offer(&["team-permission-admin"], &[]);
         assert_eq!(delegation.refuses(&cleaned, Some(&had)), [], "what is lost may be taken off");
+        let unbound = Offer {
+            ip_pattern: Some(n("acme-sites")),
+            ..had.clone()
+        };
+        assert_eq!(delegation.refuses(&had, Some(&unbound)), [NotGiven::Bounds], "nor loosened");
+        let admin = Delegation::of(&policies, &Giver::admin(), &n("acme")).unwrap();
+        assert_eq!(admin.refuses(&offer(&[], &[]), Some(&unbound)), [], "an admin takes all");
+        let had = offer(&["team-data-quality"], &[("eln", &[])]);
+        assert_eq!(
+            admin.refuses(&offer(&[], &[]), Some(&had)),
+            [],
+            "also what the team gives no longer"
+        );
+        assert_eq!(Delegation::still(&policies, &had).unwrap(), offer(&[], &[("eln", &[])]));
     }
 
     #[test]

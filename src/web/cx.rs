@@ -123,7 +123,7 @@ impl<'a> Cx<'a> {
             decision: standing.verdict.word(),
             reason: standing.reason.code(),
             app: None,
-            request: LoggedRequest::of(self.facts),
+            request: self.logged_request(),
             principal: principal.clone(),
             rule: None,
             checks: Vec::new(),
@@ -134,6 +134,16 @@ impl<'a> Cx<'a> {
             ..self.scene()
         };
         scene.denied_in_house(&standing.reason)
+    }
+
+    /// What was asked, without a secret that stands in the address: the log is read by more people than a link.
+    fn logged_request(&self) -> LoggedRequest {
+        let mut request = LoggedRequest::of(self.facts);
+        let secret = self.param("secret");
+        if !secret.is_empty() {
+            request.path = request.path.map(|path| Arc::from(path.replace(secret, "{secret}")));
+        }
+        request
     }
 
     /// The host that was asked.
@@ -211,7 +221,7 @@ impl<'a> Cx<'a> {
             address: self.facts.client_ip,
             reach,
             admin: held.roles().contains(&RoleName::admin()),
-            giver: Giver::of(held),
+            giver: Giver::of(&self.live.policies, held),
         })
     }
 

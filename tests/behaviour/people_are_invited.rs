@@ -137,6 +137,15 @@ async fn somebody_invited_has_what_was_promised_and_nothing_else() {
         assert!(page.words().contains("Join ACME Research"), "{}", page.words());
     }
     assert!(ada.open(INVITATIONS).await.words().contains("Sent"), "a GET changes nothing");
+    // Whoever else has the link, and not the mailbox, cannot put their own password in front of the token.
+    let (_, theirs) = register(&house, &link, "mallory").await;
+    assert!(theirs.words().contains("Stay on this page"), "{}", theirs.words());
+    let elsewhere = house.browser().open(theirs.url.as_str().split('?').next().unwrap()).await;
+    assert!(
+        elsewhere.words().contains("Accept your invitation") && !elsewhere.text().contains("mallory"),
+        "{}",
+        elsewhere.words()
+    );
     let (mut sam, page) = register(&house, &link, "sam").await;
     assert_eq!(page.url.path().rsplit('/').next(), Some("token"), "{}", page.words());
     assert!(page.words().contains("Stay on this page"), "{}", page.words());
@@ -144,6 +153,8 @@ async fn somebody_invited_has_what_was_promised_and_nothing_else() {
     assert!(listed.words().contains("Token sent"), "{}", listed.words());
     let wrong = sam.fill_in(&page, &[("token", "K7QF!2MX")]).await;
     assert!(wrong.words().contains("Invalid characters found"), "{}", wrong.words());
+    let stolen = house.browser().fill_in(&theirs, &[("token", &token_on(&listed))]).await;
+    assert!(!stolen.words().contains("My applications"), "{}", stolen.words());
     let home = sam.fill_in(&page, &[("token", &token_on(&listed))]).await;
     assert!(home.words().contains("My applications"), "{}", home.words());
     assert_eq!(sam.open(&format!("{APP}/curated/1")).await.status, 200);
@@ -533,4 +544,70 @@ async fn commands_invite_as_the_console_does() {
         matches!(&answer, Answer::Refused(refused) if refused.code == "no-such-invitation"),
         "{answer:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_more_than_one_may_give_is_out_of_ones_reach() {
+    let house = company().await;
+    let mut ada = sign_in(&house, "ada").await;
+    let invite_with = async |ada: &mut Browser, email: &str, fields: &[(&str, &str)]| {
+        let mut all = vec![("email", email)];
+        all.extend_from_slice(fields);
+        invite(ada, "acme", &all).await
+    };
+    let complete = async |ada: &mut Browser, link: &str, username: &str| {
+        let (mut browser, page) = register(&house, link, username).await;
+        let token = token_on(&ada.open(INVITATIONS).await);
+        browser.fill_in(&page, &[("token", &token)]).await;
+        browser
+    };
+    let link = link_on(&invite_with(&mut ada, "kim@northgate.example", &[("role-lead", "on")]).await);
+    let mut kim = complete(&mut ada, &link, "kim").await;
+    let fields = [("role-keeper", "on"), ("ip-pattern", "desk")];
+    let sent = invite_with(&mut ada, "boss@northgate.example", &fields).await;
+    let link = link_on(&sent);
+    let seen = kim.open(INVITATIONS).await;
+    assert!(seen.words().contains("boss@northgate.example"), "{}", seen.words());
+    assert!(
+        !seen.text().contains("/invite/"),
+        "the link makes an account with what kim may not give"
+    );
+    let text = sent.text();
+    let page = attribute_with(&text, "href=\"", "/admin/invitations/i-").unwrap().to_owned();
+    let form = kim.open(&format!("{PORTAL}{page}")).await;
+    let loosened = kim.fill_in(&form, &[("ip-pattern", ""), ("do", "send")]).await;
+    assert_eq!(loosened.status, 403);
+    assert!(
+        loosened.words().contains("provider and IP pattern stay as they are"),
+        "{}",
+        loosened.words()
+    );
+    for (what, status) in [("extend", 403), ("resend", 403), ("delete", 200)] {
+        if what == "delete" {
+            complete(&mut ada, &link, "boss").await;
+            continue;
+        }
+        let form = kim.open(INVITATIONS).await;
+        let reply = kim.fill_in(&form, &[("do", what)]).await;
+        assert_eq!(reply.status, status, "{what}: {}", reply.words());
+    }
+    let people = format!("{PORTAL}/.portcullis/admin/users?q=boss");
+    let listed = kim.open(&people).await.text();
+    let boss = listed
+        .split("/admin/users/u-")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    let url = format!("{PORTAL}/.portcullis/admin/users/u-{boss}");
+    let page = kim.open(&url).await;
+    assert!(
+        !page.text().contains("/token\""),
+        "no reset token of somebody with more power: {}",
+        page.words()
+    );
+    let csrf = page.form_with(["csrf"].into_iter()).hidden[0].1.clone();
+    assert_eq!(kim.post(&format!("{url}/token"), &[("csrf", &csrf)]).await.status, 404);
 }

@@ -32,6 +32,11 @@ fn rules() -> &'static PolicySet {
     })
 }
 
+thread_local! {
+    /// What browsers were given, by link.
+    static BEGUN: std::cell::RefCell<Vec<(String, String)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 fn acme() -> TeamName {
     "acme".parse().unwrap()
 }
@@ -76,20 +81,42 @@ impl House {
         }
     }
 
+    /// Fills the account form in; what the browser is given stays with whoever asked last.
     async fn begin(&self, link: &str, username: &str) -> BeginOutcome {
         let facts = self.facts(HOME);
-        self.accounts.begin(link, account_form(username), &self.door(&facts)).await.unwrap()
+        let outcome = self.accounts.begin(link, account_form(username), &self.door(&facts)).await.unwrap();
+        if let BeginOutcome::TokenSent { begun } = &outcome {
+            BEGUN.with_borrow_mut(|kept| kept.push((link.to_owned(), begun.expose().clone())));
+        }
+        outcome
+    }
+
+    fn begun_of(&self, link: &str) -> String {
+        BEGUN.with_borrow(|kept| {
+            kept.iter()
+                .rfind(|(of, _)| of == link)
+                .map(|(_, begun)| begun.clone())
+                .unwrap_or_default()
+        })
     }
 
     async fn confirm(&self, link: &str, token: &str) -> ConfirmOutcome {
         let facts = self.facts(HOME);
-        self.accounts.confirm(link, token, None, &self.door(&facts)).await.unwrap()
+        self.accounts
+            .confirm((link, &self.begun_of(link)), token, None, &self.door(&facts))
+            .await
+            .unwrap()
     }
 
     async fn token_of(&self, invited: &Invited) -> String {
         let by = Acting::command_line();
         let now = self.now();
-        let invited = self.accounts.invitation(invited.invitation.id, &by, now).await.unwrap().unwrap();
+        let invited = self
+            .accounts
+            .invitation(invited.invitation.id, rules(), &by, now)
+            .await
+            .unwrap()
+            .unwrap();
         invited.token.unwrap().text
     }
 }
@@ -105,9 +132,14 @@ async fn an_invitation_makes_an_account_with_what_was_promised() {
     let invited = house.invite(SAM).await;
     assert_eq!(invited.progress, Progress::Sent);
     let link = link(&invited);
-    let welcome = house.accounts.welcome(&link, house.now()).await.unwrap().unwrap();
+    let welcome = house
+        .accounts
+        .welcome(&link, &house.begun_of(&link), house.now())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!welcome.has_account && welcome.token.is_none());
-    assert!(matches!(house.begin(&link, "sam").await, BeginOutcome::TokenSent));
+    assert!(matches!(house.begin(&link, "sam").await, BeginOutcome::TokenSent { .. }));
     let token = house.token_of(&invited).await;
     let ConfirmOutcome::SignedIn(session) = house.confirm(&link, &token).await else {
         panic!("not signed in")
@@ -119,7 +151,12 @@ async fn an_invitation_makes_an_account_with_what_was_promised() {
     let membership = &identity.memberships[0];
     assert_eq!(membership.offer(), offer(&["helper"]));
     assert!(
-        house.accounts.welcome(&link, house.now()).await.unwrap().is_none(),
+        house
+            .accounts
+            .welcome(&link, &house.begun_of(&link), house.now())
+            .await
+            .unwrap()
+            .is_none(),
         "it ends with the registration"
     );
     assert!(
@@ -133,7 +170,7 @@ async fn an_invitation_makes_an_account_with_what_was_promised() {
             &InvitationFilter::default(),
             InvitationsFrom::First,
             10,
-            &Acting::command_line(),
+            (rules(), &Acting::command_line()),
             house.now(),
         )
         .await
@@ -169,7 +206,12 @@ async fn a_wrong_token_counts_and_the_link_starts_again() {
         matches!(house.confirm(&link, &right).await, ConfirmOutcome::Locked),
         "even the right one"
     );
-    let welcome = house.accounts.welcome(&link, house.now()).await.unwrap().unwrap();
+    let welcome = house
+        .accounts
+        .welcome(&link, &house.begun_of(&link), house.now())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(welcome.progress, Progress::Locked);
     house.begin(&link, "sam").await;
     assert!(
@@ -200,23 +242,23 @@ async fn links_end_after_48_hours_and_are_replaced_by_sending_again() {
         panic!("{again:?}")
     };
     assert!(
-        house.accounts.welcome(&link(&first), house.now()).await.unwrap().is_none(),
+        house.accounts.welcome(&link(&first), "", house.now()).await.unwrap().is_none(),
         "the first link ended"
     );
-    assert!(house.accounts.welcome(&link(&again), house.now()).await.unwrap().is_some());
+    assert!(house.accounts.welcome(&link(&again), "", house.now()).await.unwrap().is_some());
     house.clock.advance(47 * HOUR);
-    house.accounts.extend_invitation(id, &by, house.now()).await.unwrap();
+    house.accounts.extend_invitation(id, rules(), &by, house.now()).await.unwrap();
     house.clock.advance(47 * HOUR);
     assert!(
-        house.accounts.welcome(&link(&again), house.now()).await.unwrap().is_some(),
+        house.accounts.welcome(&link(&again), "", house.now()).await.unwrap().is_some(),
         "it was extended"
     );
     house.clock.advance(HOUR);
-    assert!(house.accounts.welcome(&link(&again), house.now()).await.unwrap().is_none());
-    let listed = house.accounts.invitation(id, &by, house.now()).await.unwrap().unwrap();
+    assert!(house.accounts.welcome(&link(&again), "", house.now()).await.unwrap().is_none());
+    let listed = house.accounts.invitation(id, rules(), &by, house.now()).await.unwrap().unwrap();
     assert_eq!((listed.progress, listed.link.is_none()), (Progress::Ended, true));
     assert!(matches!(
-        house.accounts.extend_invitation(id, &by, house.now()).await.unwrap(),
+        house.accounts.extend_invitation(id, rules(), &by, house.now()).await.unwrap(),
         InviteOutcome::Ended
     ));
     let anew = house.invite(SAM).await;
@@ -228,7 +270,7 @@ async fn links_end_after_48_hours_and_are_replaced_by_sending_again() {
             .await
             .unwrap()
     );
-    assert!(house.accounts.welcome(&link(&anew), house.now()).await.unwrap().is_none());
+    assert!(house.accounts.welcome(&link(&anew), "", house.now()).await.unwrap().is_none());
     assert!(
         !house
             .accounts
@@ -245,7 +287,15 @@ async fn an_address_with_an_account_joins_with_it_once_its_person_agreed() {
     house.add(SAM, Some(GOOD)).await;
     let invited = house.invite(SAM).await;
     let link = link(&invited);
-    assert!(house.accounts.welcome(&link, house.now()).await.unwrap().unwrap().has_account);
+    assert!(
+        house
+            .accounts
+            .welcome(&link, &house.begun_of(&link), house.now())
+            .await
+            .unwrap()
+            .unwrap()
+            .has_account
+    );
     assert!(
         matches!(house.begin(&link, "sam-2").await, BeginOutcome::HasAccount),
         "no second account"
@@ -313,7 +363,7 @@ async fn nobody_gives_what_they_may_not_give() {
     let id = invited.invitation.id;
     let now = house.now();
     assert!(
-        house.accounts.invitation(id, &outsider, now).await.unwrap().is_none(),
+        house.accounts.invitation(id, rules(), &outsider, now).await.unwrap().is_none(),
         "another team's is not found"
     );
     assert!(!house.accounts.withdraw_invitation(id, &outsider, now).await.unwrap());
@@ -390,7 +440,11 @@ async fn lists_begin_with_the_newest_and_go_both_ways() {
     }
     let page = async |from| {
         let filter = InvitationFilter::default();
-        house.accounts.list_invitations(&filter, from, 3, &by, house.now()).await.unwrap()
+        house
+            .accounts
+            .list_invitations(&filter, from, 3, (rules(), &by), house.now())
+            .await
+            .unwrap()
     };
     let names = |page: &InvitationPage| {
         let names = page
@@ -415,7 +469,7 @@ async fn lists_begin_with_the_newest_and_go_both_ways() {
     };
     let found = house
         .accounts
-        .list_invitations(&filter, InvitationsFrom::First, 3, &by, house.now())
+        .list_invitations(&filter, InvitationsFrom::First, 3, (rules(), &by), house.now())
         .await
         .unwrap();
     assert_eq!(names(&found), "p4");

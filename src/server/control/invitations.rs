@@ -94,7 +94,12 @@ pub(super) async fn list(desk: &Desk, asked: Asked, now: Timestamp) -> Result<An
         None => InvitationsFrom::First,
     };
     let by = Acting::command_line();
-    let page = desk.app.accounts.list_invitations(&filter, from, PAGE, &by, now).await?;
+    let live = desk.app.live();
+    let page = desk
+        .app
+        .accounts
+        .list_invitations(&filter, from, PAGE, (&live.policies, &by), now)
+        .await?;
     Ok(Answer::Invitations {
         invitations: page.lines.iter().map(|one| line(desk, one)).collect(),
         next: page.after.map(|id| id.to_string()),
@@ -111,7 +116,11 @@ pub(super) async fn resend(desk: &Desk, which: &str, now: Timestamp) -> Result<A
 pub(super) async fn extend(desk: &Desk, which: &str, now: Timestamp) -> Result<Answer, No> {
     let id = found(desk, which, now).await?;
     let by = Acting::command_line();
-    told(desk, desk.app.accounts.extend_invitation(id, &by, now).await?, now)
+    told(
+        desk,
+        desk.app.accounts.extend_invitation(id, &desk.app.live().policies, &by, now).await?,
+        now,
+    )
 }
 
 pub(super) async fn withdraw(desk: &Desk, which: &str, now: Timestamp) -> Result<Answer, No> {
@@ -140,10 +149,11 @@ async fn found(desk: &Desk, which: &str, now: Timestamp) -> Result<InvitationId,
         ..InvitationFilter::default()
     };
     let by = Acting::command_line();
+    let live = desk.app.live();
     let page = desk
         .app
         .accounts
-        .list_invitations(&filter, InvitationsFrom::First, PAGE, &by, now)
+        .list_invitations(&filter, InvitationsFrom::First, PAGE, (&live.policies, &by), now)
         .await?;
     let mut of_address = page
         .lines

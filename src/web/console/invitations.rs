@@ -34,7 +34,7 @@ pub async fn act(cx: &mut Cx<'_>) -> Outcome {
     let now = cx.facts.now;
     let done = match cx.form.value("do") {
         "resend" => cx.app.accounts.invite_again(id, &cx.live.policies, &by, now).await?,
-        "extend" => cx.app.accounts.extend_invitation(id, &by, now).await?,
+        "extend" => cx.app.accounts.extend_invitation(id, &cx.live.policies, &by, now).await?,
         "delete" => {
             if !cx.app.accounts.withdraw_invitation(id, &by, now).await? {
                 return Err(Stop::NotFound);
@@ -88,12 +88,21 @@ async fn list_page(cx: &Cx<'_>) -> Result<InvitationsPage, Stop> {
         (_, Ok(before)) => InvitationsFrom::Before(before),
         _ => InvitationsFrom::First,
     };
-    let found = cx.app.accounts.list_invitations(&filter, from, LINES, &by, now).await?;
+    let found = cx
+        .app
+        .accounts
+        .list_invitations(&filter, from, LINES, (&cx.live.policies, &by), now)
+        .await?;
     let rows: Vec<InvitationRow> = found.lines.iter().map(|line| row(cx, line)).collect();
     let done = match cx.query.value("done") {
         "deleted" => Some("The invitation is deleted. Its link opens nothing any more.".to_owned()),
         word => match cx.query.value("which").parse::<InvitationId>() {
-            Ok(id) => cx.app.accounts.invitation(id, &by, now).await?.map(|one| said(cx, word, &one)),
+            Ok(id) => cx
+                .app
+                .accounts
+                .invitation(id, &cx.live.policies, &by, now)
+                .await?
+                .map(|one| said(cx, word, &one)),
             Err(_) => None,
         },
     };

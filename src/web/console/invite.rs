@@ -157,6 +157,7 @@ pub(super) fn note_refused(cx: &mut Cx<'_>, refused: &[NotGiven]) {
             NotGiven::Provider(_) => "idp",
             NotGiven::IpPattern(_) => "ip-pattern",
             NotGiven::Team(_) => "team",
+            NotGiven::Domain(_) | NotGiven::Oneself => "email",
             _ => "",
         };
         cx.form.fail(field, "not_given", one.to_string());
@@ -243,7 +244,12 @@ impl<'p> Desk<'p> {
     async fn of_open(cx: &Cx<'p>) -> Result<(Self, Offer, String), Stop> {
         let by = cx.acting_by(Power::Invitations)?;
         let id = invitation_of(cx)?;
-        let found = cx.app.accounts.invitation(id, &by, cx.facts.now).await?.ok_or(Stop::NotFound)?;
+        let found = cx
+            .app
+            .accounts
+            .invitation(id, &cx.live.policies, &by, cx.facts.now)
+            .await?
+            .ok_or(Stop::NotFound)?;
         let offer = found.invitation.offer;
         let desk = Self::of(cx, by, &offer.team).await?;
         Ok((desk, offer, found.invitation.email.to_string()))
@@ -412,7 +418,25 @@ impl<'p> Desk<'p> {
         choices
     }
 
+    /// Applications that may be given, then those that are held and the team gives no longer: they may be taken off.
     fn applications(&self, offer: &Offer) -> Vec<ApplicationTick> {
+        let offered = |name: &ApplicationName| self.delegation.applications.iter().any(|one| one.name == *name);
+        let held = offer.permissions.keys().filter(|name| !offered(name)).map(|name| ApplicationTick {
+            name: name.to_string(),
+            tick: Tick {
+                field: format!("app-{name}"),
+                title: name.to_string(),
+                hint: "Not given by this team any more".to_owned(),
+                ticked: true,
+            },
+            permissions: Vec::new(),
+        });
+        let mut ticks: Vec<ApplicationTick> = self.offered_applications(offer);
+        ticks.extend(held);
+        ticks
+    }
+
+    fn offered_applications(&self, offer: &Offer) -> Vec<ApplicationTick> {
         self.delegation
             .applications
             .iter()
@@ -443,7 +467,8 @@ impl<'p> Desk<'p> {
 
     /// Roles that may be given, and those that are there and may not: these stay as they are.
     fn roles(&self, offer: &Offer) -> Vec<Tick> {
-        self.delegation
+        let mut ticks: Vec<Tick> = self
+            .delegation
             .roles
             .iter()
             .map(|role| Tick {
@@ -452,21 +477,36 @@ impl<'p> Desk<'p> {
                 hint: hint_of(role.admin.iter().copied()),
                 ticked: offer.roles.contains(&role.name),
             })
-            .collect()
+            .collect();
+        if self.by.giver.is_admin() {
+            let held = offer.roles.iter().filter(|name| !self.offers(name));
+            ticks.extend(held.map(|name| Tick {
+                field: format!("role-{name}"),
+                title: name.to_string(),
+                hint: "Not given by this team any more".to_owned(),
+                ticked: true,
+            }));
+        }
+        ticks
+    }
+
+    fn offers(&self, name: &RoleName) -> bool {
+        self.delegation.roles.iter().any(|role| role.name == *name)
     }
 
     /// What was sent, with what this person may neither see nor change left as it was: it stands in no box of theirs.
     pub(super) fn keeping(&self, mut sent: Offer, had: &Offer) -> Offer {
-        let offered = |name: &RoleName| self.delegation.roles.iter().any(|role| role.name == *name);
-        sent.roles.extend(had.roles.iter().filter(|name| !offered(name)).cloned());
+        // An admin has a box for everything that is held.
+        if !self.by.giver.is_admin() {
+            sent.roles.extend(had.roles.iter().filter(|name| !self.offers(name)).cloned());
+        }
         for (name, ticked) in &had.permissions {
-            let Some(application) = self.delegation.applications.iter().find(|one| one.name == *name) else {
-                sent.permissions.entry(name.clone()).or_insert_with(|| ticked.clone());
-                continue;
+            let application = self.delegation.applications.iter().find(|one| one.name == *name);
+            let known = |one: &PermissionName| {
+                application.is_some_and(|application| application.permissions.iter().any(|known| known.name == *one))
             };
             if let Some(now) = sent.permissions.get_mut(name) {
-                let lost = |one: &&PermissionName| !application.permissions.iter().any(|known| known.name == **one);
-                now.extend(ticked.iter().filter(lost).cloned());
+                now.extend(ticked.iter().filter(|one| !known(one)).cloned());
             }
         }
         for (project, level) in &had.projects {

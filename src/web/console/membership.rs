@@ -86,7 +86,8 @@ pub async fn end(cx: &mut Cx<'_>) -> Outcome {
         .end_membership(member.user, &member.offer.team, &cx.live.policies, &desk.by, cx.facts.now)
         .await?;
     match told(cx, outcome)? {
-        None => Ok(answer::see_other(&format!("{BASE}{HERE}/{}?done=membership", member.user))),
+        // Who is in no team of theirs any more is out of their reach.
+        None => Ok(answer::see_other(&format!("{BASE}{HERE}?done=membership"))),
         Some(status) => {
             let drawn = end_page(cx, &member).await?;
             Ok(cx.not_taken(status, &drawn))
@@ -148,7 +149,11 @@ async fn page(cx: &Cx<'_>, view: OfferView, member: &InTeam) -> Result<InviteFor
             name: member.name.clone(),
         },
         fresh: false,
-        seen: digest(&member.offer),
+        // What was shown first counts, until a conflict was told.
+        seen: match cx.form.value("seen") {
+            seen if seen.is_empty() || cx.form.failed() => digest(&member.offer),
+            seen => seen.to_owned(),
+        },
         open_now: open_words(cx, member.user).await?,
         end: Some(format!("{here}/end")),
         action: here,

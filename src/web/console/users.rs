@@ -189,6 +189,7 @@ async fn list_page(cx: &Cx<'_>) -> Result<UsersPage, Stop> {
         made,
         done: match cx.query.value("done") {
             "role" => Some("The role is changed. It counts from the next request.".to_owned()),
+            "membership" => Some("They are out of the team. It counts from the next request.".to_owned()),
             "deleted" => Some("The account is deleted.".to_owned()),
             _ => None,
         },

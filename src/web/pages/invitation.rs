@@ -31,8 +31,8 @@ pub struct About {
     pub by: Option<String>,
     /// When it ends.
     pub ends: Moment,
-    /// Whether a token is on its way.
-    pub waiting: bool,
+    /// What this browser was given when it filled the form in; empty in any other.
+    pub begun: String,
 }
 
 /// The account form.
@@ -155,7 +155,7 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
     let now = cx.facts.now;
     let outcome = cx.app.accounts.begin(&secret, form, &cx.visit()).await?;
     let status = match outcome {
-        BeginOutcome::TokenSent => return Ok(answer::see_other(&token_address(&secret, &going.onward(cx)))),
+        BeginOutcome::TokenSent { begun } => return Ok(answer::see_other(&token_address(&secret, begun.expose(), &going.onward(cx)))),
         BeginOutcome::Ended => return Ok(ended(cx)),
         BeginOutcome::HasAccount => return Ok(answer::see_other(&link_address(&secret, &going.onward(cx)))),
         BeginOutcome::Elsewhere(_) => StatusCode::FORBIDDEN,
@@ -174,6 +174,11 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
         }
         BeginOutcome::TooMany { until } => {
             fail(&mut cx.form, "", words::RATE_LIMITED);
+            let answer = entrance(cx, &going, StatusCode::TOO_MANY_REQUESTS).await?;
+            return Ok(retry_after(answer, until, now));
+        }
+        BeginOutcome::TooManyLetters { until } => {
+            cx.form.fail("", "too_many_letters", words::too_many_letters(until, now));
             let answer = entrance(cx, &going, StatusCode::TOO_MANY_REQUESTS).await?;
             return Ok(retry_after(answer, until, now));
         }
@@ -199,20 +204,25 @@ pub async fn show_token(cx: &mut Cx<'_>) -> Outcome {
 pub async fn submit_token(cx: &mut Cx<'_>) -> Outcome {
     let going = Going::read(cx, cx.form.value("return-to"))?;
     let secret = cx.param("secret").to_owned();
+    let begun = begun(cx);
     let now = cx.facts.now;
     if cx.form.value("do") == "again" {
-        return match cx.app.accounts.send_token_again(&secret, &cx.visit()).await? {
-            Ok(true) => Ok(answer::see_other(&token_address(&secret, &going.onward(cx)))),
-            Ok(false) => Ok(ended(cx)),
+        return match cx.app.accounts.send_token_again(&secret, &begun, &cx.visit()).await? {
+            Ok(true) => Ok(answer::see_other(&token_address(&secret, &begun, &going.onward(cx)))),
+            Ok(false) => entrance(cx, &going, StatusCode::CONFLICT).await,
             Err(until) => {
-                fail(&mut cx.form, "", words::RATE_LIMITED);
+                cx.form.fail("", "too_many_letters", words::too_many_letters(until, now));
                 let answer = token_page(cx, &going, StatusCode::TOO_MANY_REQUESTS).await?;
                 Ok(retry_after(answer, until, now))
             }
         };
     }
     let typed = cx.form.value("token").to_owned();
-    let outcome = cx.app.accounts.confirm(&secret, &typed, cx.caller.as_ref(), &cx.visit()).await?;
+    let outcome = cx
+        .app
+        .accounts
+        .confirm((&secret, &begun), &typed, cx.caller.as_ref(), &cx.visit())
+        .await?;
     cx.app.metrics.signed_in("invitation", word_for(&outcome));
     match outcome {
         ConfirmOutcome::SignedIn(session) => welcome(cx, &session, &going).await,
@@ -227,6 +237,7 @@ pub async fn submit_token(cx: &mut Cx<'_>) -> Outcome {
         }
         ConfirmOutcome::Locked | ConfirmOutcome::Expired => token_page(cx, &going, StatusCode::UNPROCESSABLE_ENTITY).await,
         ConfirmOutcome::Ended => Ok(ended(cx)),
+        ConfirmOutcome::StartAgain => entrance(cx, &going, StatusCode::CONFLICT).await,
         ConfirmOutcome::HasAccount => Ok(answer::see_other(&link_address(&secret, &going.onward(cx)))),
         ConfirmOutcome::UsernameTaken => {
             fail(&mut cx.form, "username", words::USERNAME_TAKEN);
@@ -250,6 +261,10 @@ async fn join(cx: &mut Cx<'_>, going: &Going) -> Outcome {
     let Some(caller) = cx.caller.clone() else {
         return Ok(answer::see_other(&link_address(&secret, &going.onward(cx))));
     };
+    // A session that every other page of ours turns away gains nothing here either.
+    if let Some(standing) = cx.standing.as_ref().filter(|standing| !standing.is_allowed()) {
+        return Ok(cx.turned_away(&caller.principal, standing));
+    }
     match cx.app.accounts.join(&secret, &caller, &cx.visit()).await? {
         JoinOutcome::Joined => going.after_form(cx, &caller),
         JoinOutcome::Ended => Ok(ended(cx)),
@@ -266,7 +281,11 @@ const fn word_for(outcome: &ConfirmOutcome) -> &'static str {
     match outcome {
         ConfirmOutcome::SignedIn(_) => "ok",
         ConfirmOutcome::Flawed(_) | ConfirmOutcome::UsernameTaken | ConfirmOutcome::HasAccount => "incomplete",
-        ConfirmOutcome::Wrong { .. } | ConfirmOutcome::Locked | ConfirmOutcome::Expired | ConfirmOutcome::Ended => "wrong",
+        ConfirmOutcome::Wrong { .. }
+        | ConfirmOutcome::Locked
+        | ConfirmOutcome::Expired
+        | ConfirmOutcome::Ended
+        | ConfirmOutcome::StartAgain => "wrong",
         ConfirmOutcome::Full | ConfirmOutcome::Refused(_) => "refused",
         ConfirmOutcome::TooMany { .. } => "rate",
     }
@@ -275,7 +294,7 @@ const fn word_for(outcome: &ConfirmOutcome) -> &'static str {
 /// What the link leads to: the account form, the provider's button, a sign-in, or the question whether to join.
 async fn entrance(cx: &mut Cx<'_>, going: &Going, status: StatusCode) -> Outcome {
     let secret = cx.param("secret").to_owned();
-    let Some(found) = cx.app.accounts.welcome(&secret, cx.facts.now).await? else {
+    let Some(found) = cx.app.accounts.welcome(&secret, &begun(cx), cx.facts.now).await? else {
         return Ok(ended(cx));
     };
     let about = about(cx, &secret, &found);
@@ -290,12 +309,6 @@ async fn entrance(cx: &mut Cx<'_>, going: &Going, status: StatusCode) -> Outcome
             provider: provider_button(cx, name),
         };
         return Ok(draw(cx, status, &page));
-    }
-    // What was typed well before is kept.
-    if let Some(profile) = found.invitation.profile.as_ref().filter(|_| !cx.form.has("username")) {
-        cx.form.set("given-name", profile.given_name.to_string());
-        cx.form.set("family-name", profile.family_name.to_string());
-        cx.form.set("username", profile.username.to_string());
     }
     let page = InvitePage {
         frame: cx.frame(),
@@ -367,15 +380,15 @@ fn provider_button(cx: &Cx<'_>, name: &ProviderName) -> Link {
 async fn token_page(cx: &mut Cx<'_>, going: &Going, status: StatusCode) -> Outcome {
     let secret = cx.param("secret").to_owned();
     let now = cx.facts.now;
-    let found = cx.app.accounts.welcome(&secret, now).await?;
+    let found = cx.app.accounts.welcome(&secret, &begun(cx), now).await?;
     let Some(found) = found.filter(|found| found.invitation.offer.provider.is_none() && !found.has_account) else {
         return entrance(cx, going, status).await;
     };
     let about = about(cx, &secret, &found);
     let onward = going.onward(cx);
     let Some((ends, style)) = found.token else {
-        if found.invitation.profile.is_none() {
-            return Ok(answer::see_other(&link_address(&secret, &onward)));
+        if !found.begun_here {
+            return entrance(cx, going, status).await;
         }
         let locked = found.progress == Progress::Locked;
         let (title, words) = if locked {
@@ -430,7 +443,7 @@ fn about(cx: &Cx<'_>, secret: &str, found: &Welcome) -> About {
         email: found.invitation.email.to_string(),
         by: found.by.clone(),
         ends: Moment::of(found.invitation.expires, cx.facts.now),
-        waiting: found.progress == Progress::TokenSent,
+        begun: if found.begun_here { begun(cx) } else { String::new() },
     }
 }
 
@@ -469,8 +482,16 @@ fn link_address(secret: &str, onward: &Onward) -> String {
     format!("{BASE}/invite/{secret}{}", onward.query())
 }
 
-fn token_address(secret: &str, onward: &Onward) -> String {
-    format!("{BASE}/invite/{secret}/token{}", onward.query())
+fn token_address(secret: &str, begun: &str, onward: &Onward) -> String {
+    let onward = onward.query().replacen('?', "&", 1);
+    format!("{BASE}/invite/{secret}/token?b={begun}{onward}")
+}
+
+/// What this browser was given when it filled the form in, from the form or the address.
+fn begun(cx: &Cx<'_>) -> String {
+    let form = cx.form.value("b");
+    let begun = if form.is_empty() { cx.query.value("b") } else { form };
+    begun.to_owned()
 }
 
 /// The account form as it is meant; `None` if something is to be corrected, which is noted at its field.

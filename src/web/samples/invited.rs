@@ -17,14 +17,14 @@ use crate::model::token::TokenStyle;
 const HERE: &str = "/admin/invitations";
 
 impl Written {
-    fn about(&self, waiting: bool) -> About {
+    fn about(&self) -> About {
         About {
             secret: self.s("k3yk3yk3y"),
             team: self.s("Assay Development"),
             email: self.s("sam.osei@northgate.example"),
             by: Some(self.s("Ada Okafor")),
             ends: self.ahead(172_700),
-            waiting,
+            begun: self.s("n0nce"),
         }
     }
 
@@ -34,9 +34,9 @@ impl Written {
             path: self.s("/.portcullis/sign-in"),
             name: self.s(name),
         };
-        let form = |form, mailed, waiting| InvitePage {
+        let form = |form, mailed| InvitePage {
             frame: frame(),
-            about: self.about(waiting),
+            about: self.about(),
             form,
             onward: self.onward(),
             mailed,
@@ -44,7 +44,7 @@ impl Written {
         };
         let join = |other: Option<&str>, sign_in| InviteJoinPage {
             frame: frame(),
-            about: self.about(false),
+            about: self.about(),
             form: Form::default(),
             onward: self.onward(),
             other: other.map(|other| self.s(other)),
@@ -52,7 +52,7 @@ impl Written {
         };
         let token = |form, mailed| InviteTokenPage {
             frame: frame(),
-            about: self.about(true),
+            about: self.about(),
             form,
             onward: self.onward(),
             mailed,
@@ -63,27 +63,23 @@ impl Written {
         };
         let again = |title, words: &str| InviteAgainPage {
             frame: frame(),
-            about: self.about(false),
+            about: self.about(),
             onward: self.onward(),
             title,
             words: words.to_owned(),
         };
         vec![
-            ("invite-accept", render(&form(Form::default(), true, false))),
-            ("invite-accept-waiting", render(&form(Form::default(), false, true))),
+            ("invite-accept", render(&form(Form::default(), true))),
+            ("invite-accept-handed", render(&form(Form::default(), false))),
             (
                 "invite-accept-error",
-                render(&form(
-                    self.failed(&["given-name", "family-name", "username", "new-password"]),
-                    true,
-                    false,
-                )),
+                render(&form(self.failed(&["given-name", "family-name", "username", "new-password"]), true)),
             ),
             (
                 "invite-provider",
                 render(&InviteProviderPage {
                     frame: frame(),
-                    about: self.about(false),
+                    about: self.about(),
                     provider: link("Northgate SSO"),
                 }),
             ),
