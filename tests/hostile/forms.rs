@@ -75,6 +75,29 @@ const FORMS: &[Form] = &[
     form("/admin/users/{user}/delete", "/admin/users/{user}/delete", &[]),
     form("/admin/users/{user}/token", "/admin/users/{user}", &[]),
     form("/admin/users/{user}/sessions", "/admin/users/{user}", &[]),
+    form("/admin/users/{user}/teams/{team}", "/admin/users/{user}", &[("do", "send")]),
+    form("/admin/users/{user}/teams/{team}/end", "/admin/users/{user}", &[]),
+    form("/admin/sessions", "/admin/sessions", &[("user", "{user}")]),
+    form(
+        "/admin/invitations/new",
+        "/admin/invitations/new",
+        &[("email", "mallory@example.org"), ("team", "main"), ("do", "send")],
+    ),
+    form("/admin/invitations/{invitation}", "/admin/invitations", &[("do", "send")]),
+    form("/admin/invitations/{invitation}/do", "/admin/invitations", &[("do", "delete")]),
+    form("/admin/projects", "/admin/projects", &[("name", "Mallory"), ("team", "main")]),
+    form("/admin/projects/{project}", "/admin/projects", &[("do", "delete")]),
+    form(
+        "/invite/{secret}",
+        "/me/security",
+        &[
+            ("given-name", "Mallory"),
+            ("family-name", "M"),
+            ("username", "mallory"),
+            ("new-password", PASSWORD),
+        ],
+    ),
+    form("/invite/{secret}/token", "/me/security", &[("token", "0000-0000")]),
 ];
 
 #[test]
@@ -105,15 +128,26 @@ fn forged(world: &World, protocol: Protocol, form: &Form) -> Verdict {
         world.add("victim");
     }
     let user = id_of(world, "victim");
+    let invitations = || world.server.told(&["invite", "list", "--json"], "");
+    if invitations().trim() == "[]" {
+        world.server.told(&["invite", "create", "--email", "invited@example.org"], "");
+    }
+    let invited: serde_json::Value = serde_json::from_str(&invitations()).unwrap();
+    let invitation = invited[0]["id"].as_str().unwrap().to_owned();
     let filled = |text: &str| {
         text.replace("{user}", &user)
+            .replace("{team}", "main")
+            .replace("{invitation}", &invitation)
+            .replace("{project}", "p-0000000000000000000000000h")
             .replace("{secret}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
     };
     let (to, page) = (
         format!("/.portcullis{}", filled(form.to)),
         format!("/.portcullis{}", filled(form.page)),
     );
-    let state = || world.server.told(&["user", "show", "victim", "--json"], "") + &world.server.told(&["user", "list", "--csv"], "");
+    let state = || {
+        world.server.told(&["user", "show", "victim", "--json"], "") + &world.server.told(&["user", "list", "--csv"], "") + &invitations()
+    };
     let before = state();
     let csrf = value_of(&ada.send(world, Asking::get(&page).host(PORTAL)).text(), "csrf");
     ensure!(!csrf.is_empty(), "{page} shows no value");
