@@ -58,7 +58,14 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
         return Ok(ended(cx));
     }
     let password = cx.form.take_password("new-password");
-    let Some(names) = read_names(&mut cx.form) else {
+    let names = read_names(&mut cx.form);
+    // Its length is judged with the rest, so that one round tells all that can be told before hashing.
+    let length = password.check_length(cx.app.accounts.rules().password_min);
+    if let Err(flaw) = length {
+        let (code, told) = words::password(flaw);
+        cx.form.fail("new-password", code, told);
+    }
+    let (Some(names), Ok(())) = (names, length) else {
         return Ok(cx.not_taken(StatusCode::UNPROCESSABLE_ENTITY, &page(cx)));
     };
     let new = NewUser {
