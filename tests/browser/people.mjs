@@ -34,8 +34,8 @@ export async function launch() {
 /** Somebody at a browser of their own, in the office unless `from` says otherwise. */
 export async function person(browser, { from = addresses.office, ...options } = {}) {
   const context = await browser.newContext({ locale: 'en-GB', extraHTTPHeaders: { 'X-Forwarded-For': from }, ...options });
-  // Long enough for two cores that run other tests at the same time.
-  context.setDefaultTimeout(30_000);
+  // Long enough for two cores that build and test other things at the same time: this only ends what hangs.
+  context.setDefaultTimeout(120_000);
   const complaints = [];
   context.on('page', (page) => {
     page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error.message}`));

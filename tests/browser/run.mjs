@@ -30,7 +30,7 @@ async function play({ told, close }) {
   for (const [index, [title, story]] of told.slice(0, last + 1).entries()) {
     const began = Date.now();
     try {
-      await limited(story(browser), 120_000);
+      await limited(story(browser), 600_000);
       passed += 1;
       console.log(`ok    ${title} (${Date.now() - began} ms)`);
     } catch (error) {
