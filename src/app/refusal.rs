@@ -131,14 +131,14 @@ pub struct Denied {
     pub pattern: Option<Arc<str>>,
     /// The titles of what is missing, where `explain_to_users` lets them be told.
     pub missing: Vec<Arc<str>>,
-    /// Whether they are signed in: only then is there somebody to ask for more.
-    pub signed_in: bool,
+    /// The name they sign in with; none if nobody is signed in.
+    pub login: Option<Arc<str>>,
 }
 
 impl Denied {
     /// What may be told of a reason: `show_pattern_name` and `explain_to_users` decide how much. Never a rule's or a guard's name.
     #[must_use]
-    pub fn of(reason: &Reason<'_>, policies: &PolicySet, settings: &Settings, signed_in: bool) -> Self {
+    pub fn of(reason: &Reason<'_>, policies: &PolicySet, settings: &Settings, login: Option<Arc<str>>) -> Self {
         let patterns: &[_] = match reason {
             Reason::IpUser(names) | Reason::IpRule(names) => names,
             Reason::IpApp(names) => names,
@@ -158,7 +158,7 @@ impl Denied {
             reason: reason.code(),
             pattern,
             missing,
-            signed_in,
+            login,
         }
     }
 }

@@ -233,7 +233,7 @@ fn decide<'p>(
     }
     if decision.verdict != Verdict::Allow {
         let asked = ask.read.asked(&ask.parts.headers);
-        let refusal = refuse::refusal(&live.policies, &live.settings, &decision, asked, id, ask.presented.ended);
+        let refusal = refuse::refusal(&live.policies, &live.settings, &decision, principal, asked, id, ask.presented.ended);
         return Err(Box::new(refusal));
     }
     let shown = identity_headers::decision_value(id, &decision, generation);

@@ -15,7 +15,15 @@ use crate::policy::facts::RequestFacts;
 
 /// What a decision that is no `Allow` becomes. `ended` says that a cookie was there whose session is over.
 #[must_use]
-pub fn refusal(policies: &PolicySet, settings: &Settings, decision: &Decision<'_>, asked: Asked, id: DecisionId, ended: bool) -> Refusal {
+pub fn refusal(
+    policies: &PolicySet,
+    settings: &Settings,
+    decision: &Decision<'_>,
+    principal: &Principal,
+    asked: Asked,
+    id: DecisionId,
+    ended: bool,
+) -> Refusal {
     let hidden = decision.verdict == Verdict::Deny && decision.application.is_some_and(|application| application.hide);
     let application = decision.application.filter(|_| !hidden).map(|application| ShownApplication {
         name: application.name.clone(),
@@ -40,8 +48,11 @@ pub fn refusal(policies: &PolicySet, settings: &Settings, decision: &Decision<'_
         },
         // An `Allow` never comes here; if one did, it would be refused.
         Verdict::Deny | Verdict::Allow => {
-            let signed_in = decision.held.is_some() || !matches!(decision.reason, Reason::NoSession);
-            RefusalKind::Denied(Denied::of(&decision.reason, policies, settings, signed_in))
+            let login = match principal {
+                Principal::User(identity) => Some(identity.login_name().into()),
+                _ => None,
+            };
+            RefusalKind::Denied(Denied::of(&decision.reason, policies, settings, login))
         }
     };
     Refusal {

@@ -97,6 +97,12 @@ impl Identity {
         self.status == UserStatus::Active
     }
 
+    /// The name they sign in with, as pages show it: the address, or the username where there is none.
+    #[must_use]
+    pub fn login_name(&self) -> &str {
+        self.email.as_ref().map_or_else(|| self.username.as_str(), EmailAddress::as_str)
+    }
+
     /// The name to show.
     #[must_use]
     pub fn display_name(&self) -> String {

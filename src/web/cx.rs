@@ -106,7 +106,7 @@ impl<'a> Cx<'a> {
             live: self.live,
             asked: self.asked,
             decision: None,
-            login: self.caller.as_ref().map(login_name),
+            login: self.caller.as_ref().map(|caller| caller.identity().login_name().into()),
             now: self.facts.now,
         }
     }
@@ -192,7 +192,9 @@ impl<'a> Cx<'a> {
     /// The name that the person signs in with, as pages show it.
     #[must_use]
     pub fn login_name(&self) -> String {
-        self.caller.as_ref().map_or_else(String::new, login_name)
+        self.caller
+            .as_ref()
+            .map_or_else(String::new, |caller| caller.identity().login_name().to_owned())
     }
 
     /// The person as one who acts on other people's accounts, with the reach of their power over users.
@@ -367,16 +369,6 @@ pub fn frame(live: &Live, on_portal: bool, now: Timestamp) -> Frame {
         stale: live.stale.as_ref().map(|stale| Arc::clone(&stale.problems)),
         base,
     }
-}
-
-/// The name that somebody signs in with, as pages show it: the address, or the username where there is none.
-#[must_use]
-pub fn login_name(caller: &Caller) -> String {
-    let identity = caller.identity();
-    identity
-        .email
-        .as_ref()
-        .map_or_else(|| identity.username.to_string(), ToString::to_string)
 }
 
 /// Says when to come again, in whole seconds (RFC 9110 section 10.2.3).

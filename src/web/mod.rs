@@ -37,7 +37,7 @@ use crate::app::refusal::Asked;
 use crate::app::{App, Live};
 use crate::model::principal::Principal;
 use crate::model::role::Power;
-use crate::policy::house::{self, Standing};
+use crate::policy::house;
 use crate::policy::{RequestFacts, Verdict};
 
 use answer::Answer;
@@ -302,13 +302,13 @@ fn admit(cx: &Cx<'_>, route: &Route) -> Result<(), Box<Answer>> {
         Access::Console => Some(Power::Users).filter(|_| cx.me().menu.is_empty()),
     };
     match lacks {
-        Some(power) => Err(Box::new(without_power(cx, caller, standing, power))),
+        Some(power) => Err(Box::new(without_power(cx, caller, power))),
         None => Ok(()),
     }
 }
 
 /// Who lacks a power: some would have it after a second factor, and that is said; others are turned away.
-fn without_power(cx: &Cx<'_>, caller: &Caller, standing: &Standing<'_>, power: Power) -> Answer {
+fn without_power(cx: &Cx<'_>, caller: &Caller, power: Power) -> Answer {
     let mut fresh = caller.identity().as_ref().clone();
     fresh.signed_in.at = cx.facts.now;
     let fresh = Principal::User(Arc::new(fresh));
@@ -329,7 +329,7 @@ fn without_power(cx: &Cx<'_>, caller: &Caller, standing: &Standing<'_>, power: P
         reason: "role-missing",
         pattern: None,
         missing: Vec::new(),
-        signed_in: standing.is_allowed(),
+        login: Some(caller.identity().login_name().into()),
     };
     cx.scene().denied(None, &denied)
 }

@@ -31,7 +31,7 @@ pub struct Scene<'a> {
     /// The decision's id, where there is one.
     pub decision: Option<String>,
     /// Who is signed in, where it is known.
-    pub login: Option<String>,
+    pub login: Option<Arc<str>>,
     /// When.
     pub now: Timestamp,
 }
@@ -331,8 +331,7 @@ impl Scene<'_> {
             again,
             request: self.request(),
             decision: self.decision.clone(),
-            signed_in: denied.signed_in,
-            login: self.login.clone(),
+            login: denied.login.as_ref().map(ToString::to_string),
             at: Moment::of(self.now, self.now),
         };
         let frame = self.frame();
@@ -366,7 +365,7 @@ impl Scene<'_> {
             reason: reason.code(),
             pattern: pattern.filter(|_| settings.show_pattern_name).map(Arc::from),
             missing: Vec::new(),
-            signed_in: self.login.is_some(),
+            login: self.login.clone(),
         };
         self.denied(None, &denied)
     }

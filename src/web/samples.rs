@@ -105,7 +105,6 @@ impl Written {
             again: self.s("https://notebook.example/a?b=c"),
             request: "01jp4zc2w8q7h5".to_owned(),
             decision: Some("d-01jp4zc2w8".to_owned()),
-            signed_in: true,
             login: Some(self.s("sam.osei@northgate.example")),
             at: self.ago(19),
         }

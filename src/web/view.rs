@@ -199,9 +199,7 @@ pub struct Denial {
     pub request: String,
     /// The decision's id.
     pub decision: Option<String>,
-    /// Whether anybody is signed in.
-    pub signed_in: bool,
-    /// Who, if it is known here.
+    /// Who is signed in, if anybody is.
     pub login: Option<String>,
     /// When it happened.
     pub at: Moment,

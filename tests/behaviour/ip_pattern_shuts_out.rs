@@ -44,6 +44,7 @@ async fn nobody_signs_in_from_outside_and_the_page_says_why() {
         )
         .await;
     assert_names_pattern_and_address(&page);
+    assert!(!page.words().contains("Signed in as"), "nobody is: {}", page.words());
     let text = explained(&house, page.header("x-request-id").unwrap()).await;
     assert!(text.contains("DENY ip-user") && text.contains("policies/main.toml:"), "{text}");
     sign_in(&house, "kim").await;
@@ -59,6 +60,11 @@ async fn the_next_request_from_outside_is_denied_and_can_be_explained() {
     outside.cookies = kim.cookies.clone();
     let page = outside.get(&format!("{APP}/reports")).await;
     assert_names_pattern_and_address(&page);
+    let words = page.words();
+    assert!(
+        words.contains("Signed in as") && words.contains("kim@example.org") && words.contains("Sign in as someone else"),
+        "{words}"
+    );
     let text = explained(&house, page.header("x-request-id").unwrap()).await;
     assert!(
         text.contains("DENY ip-user") && text.contains("/reports") && text.contains("policies/main.toml:"),

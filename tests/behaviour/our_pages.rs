@@ -72,6 +72,25 @@ async fn a_page_for_a_browser_and_a_problem_for_a_program() {
     assert!(sent.body.contains("was not delivered"), "{}", sent.body);
 }
 
+#[tokio::test]
+async fn a_stranger_shut_out_by_address_is_not_asked_to_sign_in_as_someone_else() {
+    let vault = r#"
+        [ip_pattern.office]
+        include = ["10.9.*.*"]
+        [app.vault]
+        host = "vault.localhost"
+        upstream = "http://127.0.0.1:1"
+        ip_pattern = ["office"]
+        require = { signed_in = true }
+    "#;
+    let gate = Gate::start(SETTINGS, &format!("{POLICY}{vault}")).await;
+    let page = gate.get("vault.localhost", "/", &[BROWSER]).await;
+    assert_eq!(page.status, 403, "{}", page.body);
+    assert!(page.body.contains("is outside the pattern"), "{}", page.body);
+    assert!(!page.body.contains("Sign in as someone else"), "{}", page.body);
+    assert!(!page.body.contains("Signed in as"), "{}", page.body);
+}
+
 async fn post_to(gate: &Gate, host: &str, path: &str) -> Answer {
     let mut client = gate.connect().await;
     client.send(&request("POST", host, path, &[BROWSER, ("Content-Length", "0")])).await;
