@@ -1,5 +1,6 @@
 //! The shared state of a running portcullis: what came from files, what talks to the outside, and nothing else.
 
+pub mod explaining;
 pub mod live;
 pub mod open;
 pub mod refusal;
@@ -14,7 +15,7 @@ use crate::audit::decisions::DecisionLog;
 use crate::audit::metrics::Metrics;
 use crate::audit::trace::Tracer;
 use crate::base::random::Random;
-use crate::base::time::Clock;
+use crate::base::time::{Clock, Timestamp};
 
 pub use live::{Live, Stale};
 use open::Open;
@@ -36,6 +37,8 @@ pub struct App {
     pub open: Open,
     /// What time it is.
     pub clock: Clock,
+    /// When this process began.
+    pub began: Timestamp,
     /// Where random bytes come from.
     pub random: Random,
     /// Moves on when other rules are in force.
@@ -53,6 +56,7 @@ impl App {
             metrics,
             tracer: Tracer::default(),
             open: Open::default(),
+            began: clock.now(),
             clock,
             random,
             replaced: watch::Sender::new(0),

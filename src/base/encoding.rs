@@ -71,6 +71,18 @@ pub fn number_from_text(text: &str) -> Option<u128> {
     Some(number)
 }
 
+/// A cell of comma-separated values, quoted where RFC 4180 wants it. A cell a spreadsheet would run as a formula gets an apostrophe in front (OWASP: CSV injection).
+#[must_use]
+pub fn csv_cell(cell: &str) -> String {
+    let armed = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let cell = if armed { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +110,18 @@ mod tests {
         assert_eq!(array_from_base64url::<2>("AAE="), None, "padding");
         assert_eq!(array_from_base64url::<3>("AAE"), None, "length");
         assert_eq!(hex(&[0, 255]), "00ff");
+    }
+
+    #[test]
+    fn cells_of_comma_separated_values_stay_cells() {
+        for (name, cell, expected) in [
+            ("plain", "ada", "ada"),
+            ("a comma", "Lovelace, Ada", "\"Lovelace, Ada\""),
+            ("a quote", "the \"first\"", "\"the \"\"first\"\"\""),
+            ("a formula", "=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("a formula with a comma", "+1,2", "\"'+1,2\""),
+        ] {
+            assert_eq!(csv_cell(cell), expected, "{name}");
+        }
     }
 }

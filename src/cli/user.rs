@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::base::encoding::csv_cell;
 use crate::server::control::{Added, Answer, Change, Handed, NewPerson, Person, Request};
 
 use super::Outcome;
@@ -205,33 +206,4 @@ fn to_csv(people: &[Person]) -> String {
         lines.push(cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(","));
     }
     lines.join("\n")
-}
-
-/// Quoted where RFC 4180 wants it. A cell a spreadsheet would run as a formula gets an apostrophe in front (OWASP: CSV injection).
-fn csv_cell(cell: &str) -> String {
-    let armed = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let cell = if armed { format!("'{cell}") } else { cell.to_owned() };
-    if cell.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_of_comma_separated_values_stay_cells() {
-        for (name, cell, expected) in [
-            ("plain", "ada", "ada"),
-            ("a comma", "Lovelace, Ada", "\"Lovelace, Ada\""),
-            ("a quote", "the \"first\"", "\"the \"\"first\"\"\""),
-            ("a formula", "=HYPERLINK(1)", "'=HYPERLINK(1)"),
-            ("a formula with a comma", "+1,2", "\"'+1,2\""),
-        ] {
-            assert_eq!(csv_cell(cell), expected, "{name}");
-        }
-    }
 }

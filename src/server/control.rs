@@ -4,7 +4,6 @@
 
 mod answer;
 mod deeds;
-mod house_steps;
 mod invitations;
 mod keeping;
 mod looks;

@@ -4,12 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use http::Method;
-use url::Url;
 
 use crate::app::Live;
+use crate::app::explaining::{self, NotLooked, explanation};
 use crate::app::open::sessions_ended_by;
-use crate::audit::decisions::{Found, find_in_files};
-use crate::audit::record::LoggedRequest;
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::model::id::{CredentialId, SessionId};
@@ -19,8 +17,8 @@ use crate::model::user::{User, UserStatus};
 use crate::policy::application::{Application, Rule};
 use crate::policy::decide::decide;
 use crate::policy::definitions::Scope;
-use crate::policy::explain::{Explanation, explain as explain_request};
-use crate::policy::facts::{House, RequestFacts, Scheme};
+use crate::policy::explain::Explanation;
+use crate::policy::facts::RequestFacts;
 use crate::policy::pattern::{PathPattern, Segment};
 use crate::policy::{PolicySet, Verdict};
 use crate::server::files::Files;
@@ -30,7 +28,6 @@ use crate::server::opening::{Desk, Opener};
 use super::Subject;
 use super::answer::{Answer, Ended, Finding, Opening, StoreCheck, WhoLine};
 use super::deeds::{No, found, named, no};
-use super::house_steps;
 
 pub(super) async fn explain(
     desk: &Desk,
@@ -90,25 +87,16 @@ async fn principal(desk: &Desk, who: Subject, at: Timestamp) -> Result<Principal
 }
 
 async fn explain_logged(desk: &Desk, id: &str) -> Result<Answer, No> {
-    let decisions = desk.app.decisions.clone();
-    let file = desk.app.live().settings.decision_log.file.clone();
-    let wanted = id.trim().to_owned();
-    // Both wait for a disk.
-    let looked = tokio::task::spawn_blocking(move || match decisions.find(&wanted) {
-        Some(found) => Ok(Some(found)),
-        None => file.map_or(Ok(None), |file| find_in_files(&file, &wanted)),
-    })
-    .await;
-    let found = match looked {
-        Ok(Ok(Some(found))) => found,
-        Ok(Ok(None)) => {
+    let found = match explaining::look_up(&desk.app, id).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
             let why = format!("no decision or request `{id}` is remembered; with `decision_log.file` set, older ones are found too");
             return Err(no("no-such-decision", why));
         }
-        Ok(Err(error)) => return Err(no("unreadable", format!("the decision log cannot be read: {error}"))),
-        Err(_) => return Err(no("fault", "looking for the decision ended in a fault of portcullis; see the log")),
+        Err(error @ NotLooked::Unreadable(_)) => return Err(no("unreadable", error.to_string())),
+        Err(error @ NotLooked::Fault) => return Err(no("fault", error.to_string())),
     };
-    let facts = logged_facts(&found).ok_or_else(|| {
+    let facts = explaining::logged_facts(&found).ok_or_else(|| {
         no(
             "incomplete",
             format!(
@@ -117,50 +105,17 @@ async fn explain_logged(desk: &Desk, id: &str) -> Result<Answer, No> {
             ),
         )
     })?;
-    let principal = found.facts.as_ref().map_or(Principal::Anonymous, |facts| facts.to_principal());
+    let principal = explaining::principal_of(&found);
     let live = desk.app.live();
     let explanation = explanation(&live.policies, &principal, &facts);
     let mut note = format!(
         "decision {}, request {}, at {}\n",
         found.line.id, found.line.request_id, found.line.ts
     );
-    if found.line.generation != explanation.generation {
-        note.push_str(&format!(
-            "made by generation {} as {} {}; below by the rules now in force\n",
-            found.line.generation, found.line.decision, found.line.reason
-        ));
-    } else if (found.line.decision.as_str(), found.line.reason.as_str()) != (explanation.decision, explanation.reason) {
-        note.push_str(&format!(
-            "it was {} {}: a rate limit or the portal decided beside the rules\n",
-            found.line.decision, found.line.reason
-        ));
+    if let Some(difference) = explaining::difference(&found, &explanation) {
+        note.push_str(&format!("{difference}\n"));
     }
     Ok(answer(&explanation, &note))
-}
-
-fn logged_facts(found: &Found) -> Option<RequestFacts> {
-    let LoggedRequest {
-        scheme,
-        method,
-        host,
-        path,
-        ip,
-        ..
-    } = &found.line.request;
-    let path = path.as_deref().filter(|path| path.starts_with('/'))?;
-    let at = Timestamp::parse_rfc3339(&found.line.ts).ok()?;
-    let mut facts = RequestFacts::new(method.parse().ok()?, host, path, *ip, at);
-    facts.scheme = if scheme == "http" { Scheme::Http } else { Scheme::Https };
-    Some(facts)
-}
-
-/// Our own pages have no application; they are judged by the same steps without one.
-fn explanation(policies: &PolicySet, principal: &Principal, facts: &RequestFacts) -> Explanation {
-    if facts.path.house() == House::Inside {
-        house_steps::explain(policies, principal, facts)
-    } else {
-        explain_request(policies, principal, facts)
-    }
 }
 
 fn answer(explanation: &Explanation, note: &str) -> Answer {
@@ -170,29 +125,9 @@ fn answer(explanation: &Explanation, note: &str) -> Answer {
     }
 }
 
-/// `METHOD URL` as facts. The query is left out: no rule can read one.
+/// `METHOD URL` as facts.
 fn asked(request: &str, from: Option<IpAddr>, at: Timestamp) -> Result<RequestFacts, No> {
-    let (method, address) = request.trim().split_once(' ').unwrap_or(("GET", request.trim()));
-    let method: Method = method.parse().map_err(|_| no("malformed", format!("`{method}` is no method")))?;
-    let address = address.trim();
-    let url: Url = address
-        .parse()
-        .map_err(|error| no("malformed", format!("`{address}` is no address ({error}); write https://host/path")))?;
-    let (Some(host), "http" | "https") = (url.host_str(), url.scheme()) else {
-        return Err(no(
-            "malformed",
-            format!("`{address}` is no address of an application; write https://host/path"),
-        ));
-    };
-    // The URL library repairs paths (dots, backslashes); what is judged is what was typed.
-    let path = address
-        .split_once("://")
-        .and_then(|(_, rest)| rest.find('/').and_then(|start| rest.get(start..)))
-        .unwrap_or("/");
-    let path = path.split(['?', '#']).next().unwrap_or("/");
-    let mut facts = RequestFacts::new(method, host, path, from, at);
-    facts.scheme = if url.scheme() == "http" { Scheme::Http } else { Scheme::Https };
-    Ok(facts)
+    explaining::asked(request, from, at).map_err(|error| no("malformed", error.to_string()))
 }
 
 pub(super) async fn who_can(desk: &Desk, request: &str, from: Option<IpAddr>, now: Timestamp) -> Result<Answer, No> {

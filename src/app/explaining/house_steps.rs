@@ -7,7 +7,7 @@ use crate::policy::facts::RequestFacts;
 use crate::policy::house;
 
 /// Judges as the portal does and tells how: the account, each membership with its pattern and provider, what is held.
-pub(super) fn explain(policies: &PolicySet, principal: &Principal, facts: &RequestFacts) -> Explanation {
+pub(super) fn steps_of(policies: &PolicySet, principal: &Principal, facts: &RequestFacts) -> Explanation {
     let standing = house::judge(policies, principal, facts);
     let mut steps = vec![
         line("path", format!("{}, one of our own pages", facts.path.original())),
