@@ -2,6 +2,8 @@
 
 pub mod acting;
 mod admission;
+mod audit_list;
+mod bound;
 mod first_admin;
 mod hand_over;
 mod invitations;
@@ -42,10 +44,12 @@ use crate::base::secret::Hashed;
 use crate::base::time::Timestamp;
 use crate::model::id::SessionId;
 use crate::signin::local::Passwords;
-use crate::store::{Store, StoreError};
+use crate::store::{PolicyTree, Store, StoreError, WhichTree};
 
 pub use acting::{Acting, Reach};
 pub use admission::{Refused, Visit};
+pub use audit_list::{AuditCheck, AuditLine, AuditPage, AuditSearch, Named, Went, details_of};
+pub use bound::Held;
 pub use first_admin::FirstAdminOutcome;
 pub use hand_over::{Arrival, TICKET_LASTS};
 pub use invitations::{InvitationFilter, InvitationPage, InvitationsFrom, InviteOutcome, Invited, NewInvitation};
@@ -96,6 +100,10 @@ pub struct Accounts {
     revisions: AtomicU64,
     /// The digest of the secret in the first-admin address, while one is out.
     first_admin: Mutex<Option<Hashed>>,
+    /// What the last check of the audit trail found.
+    last_check: audit_list::LastCheck,
+    /// How many memberships hold what, as counted last.
+    counting: Arc<Mutex<bound::Counting>>,
 }
 
 impl std::fmt::Debug for Accounts {
@@ -125,6 +133,8 @@ impl Accounts {
             loss: Loss::default(),
             revisions: AtomicU64::new(1),
             first_admin: Mutex::new(None),
+            last_check: audit_list::LastCheck::default(),
+            counting: Arc::default(),
         }
     }
 
@@ -149,6 +159,25 @@ impl Accounts {
             Err(error @ StoreError::Unavailable(_)) => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// How the store is, a full disk told too.
+    ///
+    /// # Errors
+    /// [`StoreError`] as [`Store::health`].
+    pub fn store_state(&self) -> Result<(), StoreError> {
+        self.store.health()
+    }
+
+    /// Since when the policy of a generation is in force, if it is the last that the store was told of.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn policy_since(&self, generation: &str) -> Result<Option<Timestamp>, Unavailable> {
+        let kept = self.store.get::<PolicyTree>(&WhichTree::LastLive).await?;
+        Ok(kept
+            .filter(|kept| kept.record.digest == generation)
+            .map(|kept| kept.record.live_since))
     }
 
     /// How many sessions are in memory.

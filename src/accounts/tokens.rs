@@ -5,7 +5,7 @@ use crate::model::event::Action;
 use crate::model::id::{TokenId, UserId};
 use crate::model::token::{NewToken, OneTimeToken, Registration, Reset, TokenKind, TokenPurpose, TokenText};
 use crate::model::user::{User, UserStatus};
-use crate::store::{Commit, Kind, SecretKind, SecretRecord, StoreError, Versioned};
+use crate::store::{Commit, Kind, Page, SecretKind, SecretRecord, StoreError, Versioned};
 
 use super::acting::Acting;
 use super::{Accounts, Unavailable, again};
@@ -43,7 +43,33 @@ pub enum TokenFor {
     Disabled,
 }
 
+/// Tokens that are looked at for [`Accounts::tokens_waiting`].
+const LOOKED_AT: usize = 500;
+
 impl Accounts {
+    /// Whose tokens wait to be used and when they end, the first to end first; `limit` at most, of the first hundreds that there are.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn tokens_waiting(&self, limit: usize, now: Timestamp) -> Result<Vec<(String, Timestamp)>, Unavailable> {
+        // The body of a token is the same whatever it is for.
+        let tokens = self.store.list(Page::<OneTimeToken<Registration>>::first(LOOKED_AT)).await?;
+        let mut ends: Vec<(Timestamp, UserId)> = tokens
+            .iter()
+            .filter(|token| token.record.is_live(now))
+            .map(|token| (token.record.expires, token.record.user))
+            .collect();
+        ends.sort_unstable();
+        ends.truncate(limit);
+        let mut waiting = Vec::with_capacity(ends.len());
+        for (at, user) in ends {
+            if let Some(user) = self.store.get::<User>(&user).await? {
+                waiting.push((user.record.display_name(), at));
+            }
+        }
+        Ok(waiting)
+    }
+
     /// The live registration token of a pending account, or the live reset token of an active one. Makes one where there is none, or
     /// where `anew` asks for it; the one before ends.
     ///

@@ -16,7 +16,7 @@ use crate::model::session::SessionLimits;
 use crate::model::token::TokenStyle;
 use crate::policy;
 use crate::policy::definitions::{Registration, TokenStyle as WrittenTokenStyle};
-use crate::policy::{Context, PolicySet};
+use crate::policy::{Context, PolicySet, TestOutcome};
 
 /// What came from files. Cheap to clone: its parts are shared.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Live {
     pub texts: Arc<PolicyTexts>,
     /// Why these are not the rules that the files would make; nothing if they are.
     pub stale: Option<Stale>,
+    /// The policies' own tests, all of which held.
+    pub tests: Arc<[TestOutcome]>,
     /// What was found besides: warnings and notes.
     pub findings: Arc<[Diagnostic]>,
 }
@@ -52,13 +54,17 @@ impl Live {
             Ok(loaded) => loaded,
             Err(problems) => return Err(with_those_of_the_policies(problems, sources, now)),
         };
-        let (policies, more) = policy::load(&sources.policies, &context(&settings, now))?;
-        findings.extend(more);
+        let checked = policy::check(&sources.policies, &context(&settings, now));
+        let Some(policies) = checked.policies else {
+            return Err(checked.findings);
+        };
+        findings.extend(checked.findings);
         Ok(Self {
             settings: Arc::new(settings),
             policies: Arc::new(policies),
             texts: Arc::new(sources.policies.clone()),
             stale: None,
+            tests: checked.tests.into(),
             findings: findings.into(),
         })
     }

@@ -336,6 +336,14 @@ impl Metrics {
         self.upstream_ejections.get_or_create(&EjectionLabels { app, cause }).inc();
     }
 
+    /// How many servers of an application are left out.
+    #[must_use]
+    pub fn upstream_out(&self, app: &ApplicationName) -> usize {
+        let app = AppLabel(Some(app.clone()));
+        let out = self.upstream_out.get(&AppOnly { app }).map_or(0, |gauge| gauge.get());
+        usize::try_from(out).unwrap_or(0)
+    }
+
     /// Says how many servers of an application are left out.
     pub fn set_upstream_out(&self, app: &ApplicationName, count: usize) {
         self.upstream_out

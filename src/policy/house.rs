@@ -85,9 +85,10 @@ pub fn judge_remembering<'p>(policies: &'p PolicySet, principal: &Principal, fac
     }
 }
 
-/// Whether a fresh sign-in with a second factor would give this person a power they lack now, because a role of theirs asks for one.
+/// Whether a fresh sign-in with a second factor would give this person a power they lack now, because a role of theirs asks for one;
+/// anywhere, or in the whole instance.
 #[must_use]
-pub fn step_up_helps(policies: &PolicySet, identity: &Identity, facts: &RequestFacts, power: Power) -> bool {
+pub fn step_up_helps(policies: &PolicySet, identity: &Identity, facts: &RequestFacts, power: Power, everywhere: bool) -> bool {
     let inside = policies.addresses.patterns(policies.addresses.class(facts.client_ip));
     let presence = Presence {
         mfa: true,
@@ -95,6 +96,7 @@ pub fn step_up_helps(policies: &PolicySet, identity: &Identity, facts: &RequestF
         ..super::subject::presence(policies, &identity.signed_in)
     };
     match look(policies, identity, presence, inside, facts.now) {
+        Looked::Holds(held) if everywhere => held.powers().has(power),
         Looked::Holds(held) => held.powers().has_somewhere(power),
         Looked::WrongMethod(_) | Looked::ShutOut(_) => false,
     }

@@ -68,6 +68,16 @@ pub fn json_text(text: String) -> Answer {
     with_body(StatusCode::OK, "application/json", text.into())
 }
 
+/// A file to be kept.
+#[must_use]
+pub fn download(kind: &'static str, name: &'static str, text: String) -> Answer {
+    let mut answer = with_body(StatusCode::OK, kind, text.into());
+    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        answer.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    answer
+}
+
 /// On from a GET: 302.
 #[must_use]
 pub fn found(to: &str) -> Answer {

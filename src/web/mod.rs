@@ -297,25 +297,27 @@ fn admit(cx: &Cx<'_>, route: &Route) -> Result<(), Box<Answer>> {
     }
     let lacks = match route.access {
         Access::Public | Access::SignedIn => None,
-        Access::Can(power) => Some(power).filter(|power| !standing.may_somewhere(*power)),
-        Access::CanEverywhere(power) => Some(power).filter(|power| !standing.may(*power)),
-        Access::Console => Some(Power::Users).filter(|_| cx.me().menu.is_empty()),
+        Access::Can(power) => Some((power, false)).filter(|_| !standing.may_somewhere(power)),
+        Access::CanEverywhere(power) => Some((power, true)).filter(|_| !standing.may(power)),
+        Access::Console => Some((Power::Users, false)).filter(|_| cx.me().menu.is_empty()),
     };
     match lacks {
-        Some(power) => Err(Box::new(without_power(cx, caller, power))),
+        Some((power, everywhere)) => Err(Box::new(without_power(cx, caller, power, everywhere))),
         None => Ok(()),
     }
 }
 
 /// Who lacks a power: some would have it after a second factor, and that is said; others are turned away.
-fn without_power(cx: &Cx<'_>, caller: &Caller, power: Power) -> Answer {
+fn without_power(cx: &Cx<'_>, caller: &Caller, power: Power, everywhere: bool) -> Answer {
     let mut fresh = caller.identity().as_ref().clone();
     fresh.signed_in.at = cx.facts.now;
     let fresh = Principal::User(Arc::new(fresh));
-    if house::judge(&cx.live.policies, &fresh, cx.facts).may_somewhere(power) {
+    let then = house::judge(&cx.live.policies, &fresh, cx.facts);
+    let fresh_is_enough = if everywhere { then.may(power) } else { then.may_somewhere(power) };
+    if fresh_is_enough {
         return cx.scene().sign_in("session-too-old", false, None);
     }
-    if house::step_up_helps(&cx.live.policies, caller.identity(), cx.facts, power) && answer::wants_page(cx.headers()) {
+    if house::step_up_helps(&cx.live.policies, caller.identity(), cx.facts, power, everywhere) && answer::wants_page(cx.headers()) {
         return answer::page(
             StatusCode::FORBIDDEN,
             &pages::sign_in::MfaMissingPage {

@@ -7,7 +7,9 @@ use http::Method;
 
 use crate::model::role::Power;
 
-use super::console::{invitations, invite, membership, projects, sessions, user, users};
+use super::console::{
+    applications, audit, explain, health, invitations, invite, ip_patterns, membership, policy, projects, providers, sessions, user, users,
+};
 use super::cx::{Cx, Outcome};
 use super::files;
 use super::machine;
@@ -89,6 +91,8 @@ const POST: Method = Method::POST;
 const USERS: Access = Access::Can(Power::Users);
 const PROJECTS: Access = Access::Can(Power::Projects);
 const INVITATIONS: Access = Access::Can(Power::Invitations);
+const POLICIES: Access = Access::CanEverywhere(Power::Policies);
+const WHOLE_AUDIT: Access = Access::CanEverywhere(Power::Audit);
 
 /// Every address of ours.
 pub const ROUTES: &[Route] = &[
@@ -147,6 +151,15 @@ pub const ROUTES: &[Route] = &[
     on_portal(POST, "/admin/projects/{project}", PROJECTS, to!(projects::change)),
     on_portal(GET, "/admin/sessions", USERS, to!(sessions::show_list)),
     on_portal(POST, "/admin/sessions", USERS, to!(sessions::end)),
+    on_portal(GET, "/admin/applications", Access::Can(Power::Apps), to!(applications::show)),
+    on_portal(GET, "/admin/ip-patterns", USERS, to!(ip_patterns::show)),
+    on_portal(GET, "/admin/identity-providers", POLICIES, to!(providers::show)),
+    on_portal(GET, "/admin/policy", POLICIES, to!(policy::show)),
+    on_portal(GET, "/admin/explain", Access::Can(Power::Audit), to!(explain::show)),
+    on_portal(GET, "/admin/audit", Access::Can(Power::Audit), to!(audit::show)),
+    on_portal(GET, "/admin/audit/export", WHOLE_AUDIT, to!(audit::export)),
+    on_portal(POST, "/admin/audit/check", WHOLE_AUDIT, to!(audit::check)),
+    on_portal(GET, "/admin/health", POLICIES, to!(health::show)),
     everywhere("/assets/{folder}/{name}", to!(files::asset)),
     everywhere("/whoami", to!(machine::whoami)),
     everywhere("/jwks.json", to!(machine::jwks)),

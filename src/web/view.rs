@@ -111,16 +111,43 @@ const fn in_console(path: &'static str, name: &'static str, icon: &'static str, 
     }
 }
 
+/// The same for a page that shows what belongs to no team.
+const fn for_instance(path: &'static str, name: &'static str, icon: &'static str, power: Power) -> ConsoleLink {
+    ConsoleLink {
+        everywhere: true,
+        ..in_console(path, name, icon, power)
+    }
+}
+
 /// The pages of the console.
-pub const CONSOLE: &[MenuGroup] = &[MenuGroup {
-    name: "People",
-    links: &[
-        in_console("/admin/users", "Users", "users", Power::Users),
-        in_console("/admin/invitations", "Invitations", "mail", Power::Invitations),
-        in_console("/admin/projects", "Projects", "book", Power::Projects),
-        in_console("/admin/sessions", "Sessions", "clock", Power::Users),
-    ],
-}];
+pub const CONSOLE: &[MenuGroup] = &[
+    MenuGroup {
+        name: "People",
+        links: &[
+            in_console("/admin/users", "Users", "users", Power::Users),
+            in_console("/admin/invitations", "Invitations", "mail", Power::Invitations),
+            in_console("/admin/projects", "Projects", "book", Power::Projects),
+            in_console("/admin/sessions", "Sessions", "clock", Power::Users),
+        ],
+    },
+    MenuGroup {
+        name: "Access",
+        links: &[
+            in_console("/admin/applications", "Applications", "apps", Power::Apps),
+            in_console("/admin/ip-patterns", "IP patterns", "globe", Power::Users),
+            for_instance("/admin/identity-providers", "Identity providers", "key", Power::Policies),
+            for_instance("/admin/policy", "Policy", "shield", Power::Policies),
+            in_console("/admin/explain", "Explain a decision", "help", Power::Audit),
+        ],
+    },
+    MenuGroup {
+        name: "System",
+        links: &[
+            in_console("/admin/audit", "Audit log", "list", Power::Audit),
+            for_instance("/admin/health", "System health", "pulse", Power::Policies),
+        ],
+    },
+];
 
 /// The pages of the console that somebody may open.
 #[must_use]

@@ -159,6 +159,20 @@ const pages = [
   ['sessions of everybody', 'admin', ({ page, house }) => page.goto(house.page('/admin/sessions'))],
   ['sessions of one person', 'admin', ({ page, house }) => page.goto(house.page('/admin/sessions?q=ada'))],
   ['sessions, nothing found', 'admin', ({ page, house }) => page.goto(house.page('/admin/sessions?q=nobody-has-this-name'))],
+  ['applications, one open', 'admin', ({ page, house }) => page.goto(house.page('/admin/applications?app=lab'))],
+  ['IP patterns, an address tried', 'admin', ({ page, house }) => page.goto(house.page('/admin/ip-patterns?ip=127.0.0.1'))],
+  ['IP patterns, one checked', 'admin', ({ page, house }) => page.goto(house.page('/admin/ip-patterns?name=guest-lab&nets=198.51.100.200/29'))],
+  ['IP patterns, with problems', 'admin', ({ page, house }) => page.goto(house.page('/admin/ip-patterns?name=x!&nets=198.51.1O0.7&ip=here'))],
+  ['identity providers', 'admin', ({ page, house }) => page.goto(house.page('/admin/identity-providers'))],
+  ['policy', 'admin', ({ page, house }) => page.goto(house.page('/admin/policy'))],
+  ['explain', 'admin', ({ page, house }) => page.goto(house.page('/admin/explain'))],
+  ['explain, denied', 'admin', ({ page, house }) => page.goto(house.page('/admin/explain?user=bo&app=lab&path=/curators/1&ip=203.0.113.7'))],
+  ['explain, allowed', 'admin', ({ page, house }) => page.goto(house.page('/admin/explain?user=ada&app=lab&path=/projects/3&ip=127.0.0.1'))],
+  ['explain, with problems', 'admin', ({ page, house }) => page.goto(house.page('/admin/explain?user=nobody-has-this-name&path=/&ip=here'))],
+  ['audit log', 'admin', ({ page, house }) => page.goto(house.page('/admin/audit'))],
+  ['audit log, nothing found', 'admin', ({ page, house }) => page.goto(house.page('/admin/audit?to=2020-01-01'))],
+  ['audit log, with a problem', 'admin', ({ page, house }) => page.goto(house.page('/admin/audit?from=soon'))],
+  ['system health', 'admin', ({ page, house }) => page.goto(house.page('/admin/health'))],
   ['admin menu on a phone', 'admin', async ({ page, house }) => page.goto(house.page('/admin/users#nav'))],
 ];
 
@@ -238,7 +252,8 @@ export function looks() {
         const { page } = await person(browser, { ...options, javaScriptEnabled: false, viewport: { width: 390, height: 900 } });
         const plain = ['/sign-in', '/account/new', '/account/reset', '/account/reset/token', '/signed-out', '/privacy'];
         const own = ['/', '/me/security', '/me/sessions', '/sign-out', '/admin/users', '/admin/users?q=nobody-has-this-name', '/admin/users#nav',
-          '/admin/sessions'];
+          '/admin/sessions', '/admin/applications?app=lab', '/admin/ip-patterns?ip=127.0.0.1', '/admin/identity-providers',
+          '/admin/policy', '/admin/explain?user=bo&app=lab&path=/curators/1', '/admin/audit', '/admin/health'];
         for (const path of who === 'stranger' ? plain : own) {
           await page.goto(house.page(path));
           const found = await page.evaluate(() => ({

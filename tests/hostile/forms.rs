@@ -78,6 +78,7 @@ const FORMS: &[Form] = &[
     form("/admin/users/{user}/teams/{team}", "/admin/users/{user}", &[("do", "send")]),
     form("/admin/users/{user}/teams/{team}/end", "/admin/users/{user}", &[]),
     form("/admin/sessions", "/admin/sessions", &[("user", "{user}")]),
+    form("/admin/audit/check", "/admin/audit", &[]),
     form(
         "/admin/invitations/new",
         "/admin/invitations/new",

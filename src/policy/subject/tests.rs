@@ -280,6 +280,14 @@ fn our_own_pages_ask_for_account_memberships_and_the_house_rules() {
     let mut ada = kim_of_acme();
     ada.roles.insert(n("operator"));
     assert!(!house::judge(&policies, &person(ada.clone()), &facts(INSIDE)).may(Power::Users));
-    assert!(house::step_up_helps(&policies, &ada, &facts(INSIDE), Power::Users));
-    assert!(!house::step_up_helps(&policies, &kim_of_acme(), &facts(INSIDE), Power::Users));
+    for everywhere in [false, true] {
+        assert!(house::step_up_helps(&policies, &ada, &facts(INSIDE), Power::Users, everywhere));
+    }
+    assert!(!house::step_up_helps(
+        &policies,
+        &kim_of_acme(),
+        &facts(INSIDE),
+        Power::Users,
+        false
+    ));
 }

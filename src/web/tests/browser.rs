@@ -179,6 +179,15 @@ impl House {
         self.add_new(new).await
     }
 
+    /// Adds somebody who has yet to register, which is quick.
+    pub(super) async fn awaited(&self, username: &str) -> String {
+        let new = NewUser {
+            password: None,
+            ..Self::new_user(username, username, "Awaited", None)
+        };
+        self.add_new(new).await
+    }
+
     async fn add(&self, username: &str, given: &str, family: &str) -> String {
         self.add_bound(username, given, family, None).await
     }

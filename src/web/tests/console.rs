@@ -119,3 +119,224 @@ async fn the_menu_has_what_the_person_may_open() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_decision_is_explained_by_its_request_and_any_other_by_person_and_address() {
+    let house = House::with_admin().await;
+    house.person("bo", GOOD).await;
+    house.person_of_the_office().await;
+    let mut ada = house.signed_in(ADA, GOOD).await;
+    let mut cy = house.signed_in("cy", GOOD).await;
+    house.come_from("203.0.113.7");
+    let denied = cy.get("/.portcullis/").await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN);
+    let request = denied.header("x-request-id").to_owned();
+    house.come_from("192.0.2.7");
+
+    let empty = ada.get("/.portcullis/admin/explain").await;
+    assert!(!empty.text.contains("Decided with"), "{}", empty.text);
+    let told = ada.get(&format!("/.portcullis/admin/explain?rid={request}")).await;
+    for said in [
+        "Cy Office",
+        "ip-user",
+        "OUTSIDE its IP pattern office",
+        "policies/lab.toml:2",
+        "203.0.113.7",
+        &request,
+    ] {
+        assert!(told.text.contains(said), "{said}: {}", told.text);
+    }
+    let unknown = ada.get("/.portcullis/admin/explain?rid=r-nothing").await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        unknown.text.contains("No decision or request of this ID is remembered"),
+        "{}",
+        unknown.text
+    );
+
+    let address = "/.portcullis/admin/explain?user=bo&app=inventory&path=/stock&ip=192.0.2.7";
+    let told = ada.get(address).await;
+    for said in [
+        "Denied",
+        "role-missing",
+        "https://inventory.example/stock",
+        "To allow",
+        "bo@lab.example",
+        "policies/lab.toml:",
+    ] {
+        assert!(told.text.contains(said), "{said}: {}", told.text);
+    }
+    let allowed = ada.get("/.portcullis/admin/explain?user=bo&app=eln&path=/a&ip=192.0.2.7").await;
+    assert!(
+        allowed.text.contains("Allowed") && !allowed.text.contains("To allow"),
+        "{}",
+        allowed.text
+    );
+    let whole = ada.get("/.portcullis/admin/explain?path=https%3A%2F%2Feln.example%2Fa").await;
+    assert!(
+        whole.text.contains("Sign-in needed") && whole.text.contains("Nobody signed in"),
+        "{}",
+        whole.text
+    );
+    let wrong = ada.get("/.portcullis/admin/explain?user=nobody&path=/&ip=300.1.1.1&app=eln").await;
+    assert!(
+        wrong.text.contains("There is nobody of this name") && wrong.text.contains("Enter an address like"),
+        "{}",
+        wrong.text
+    );
+}
+
+#[tokio::test]
+async fn a_teams_administrator_explains_and_reads_of_the_team_only() {
+    let house = House::with_admin().await;
+    house.member("lee", "assay", Some("lead")).await;
+    house.member("mia", "assay", None).await;
+    house.member("oto", "other", None).await;
+    house.person_of_the_office().await;
+    let mut lee = house.signed_in("lee", GOOD).await;
+    house.signed_in("mia", GOOD).await;
+    house.signed_in("oto", GOOD).await;
+    let mut cy = house.signed_in("cy", GOOD).await;
+    house.come_from("203.0.113.7");
+    let request = cy.get("/.portcullis/").await.header("x-request-id").to_owned();
+    house.come_from("192.0.2.7");
+
+    let own = lee.get("/.portcullis/admin/explain?user=mia&app=eln&path=/&ip=192.0.2.7").await;
+    assert_eq!(own.status, StatusCode::OK, "{}", own.text);
+    for address in [
+        format!("/.portcullis/admin/explain?rid={request}"),
+        "/.portcullis/admin/explain?user=oto&app=eln&path=/".to_owned(),
+    ] {
+        let refused = lee.get(&address).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{address}");
+        assert!(!refused.text.contains("Decided with"), "{}", refused.text);
+    }
+    let trail = lee.get("/.portcullis/admin/audit").await;
+    assert!(
+        trail.text.contains("mia Member") && trail.text.contains("Signed in"),
+        "{}",
+        trail.text
+    );
+    for hidden in ["oto", "Okafor", "Cy Office", "Download CSV", "Check the chain"] {
+        assert!(!trail.text.contains(hidden), "{hidden}: {}", trail.text);
+    }
+    let found = lee.get("/.portcullis/admin/audit?q=oto").await;
+    assert!(found.text.contains("No entry matches"), "{}", found.text);
+    for whole in [
+        "/admin/audit/export?format=csv",
+        "/admin/policy",
+        "/admin/health",
+        "/admin/identity-providers",
+    ] {
+        let refused = lee.get(&format!("/.portcullis{whole}")).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{whole}");
+    }
+    let applications = lee.get("/.portcullis/admin/applications").await;
+    assert!(
+        applications.text.contains("Notebook") && !applications.text.contains("Inventory"),
+        "what the team may give: {}",
+        applications.text
+    );
+    let other = lee.get("/.portcullis/admin/applications?app=inventory").await;
+    assert_eq!(other.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_trail_is_searched_a_page_at_a_time_downloaded_and_checked() {
+    let house = House::with_admin().await;
+    house.person("bo", GOOD).await;
+    let mut ada = house.signed_in(ADA, GOOD).await;
+    for number in 0..60 {
+        house.awaited(&format!("m{number}")).await;
+    }
+    let rows = |text: &str| text.matches("data-l=\"Entry\"").count();
+    let first = ada.get("/.portcullis/admin/audit").await;
+    assert_eq!(rows(&first.text), 50);
+    let next = first.text.split("\" rel=\"next\"").next().unwrap();
+    let next = next.rsplit("href=\"").next().unwrap().replace("&#38;", "&");
+    let second = ada.get(&next).await;
+    let (top, bottom) = (first.between("Entries ", " to"), second.between("Entries ", " to"));
+    assert_eq!(top.parse::<u64>().unwrap(), bottom.parse::<u64>().unwrap() + 50);
+
+    let created = ada.get("/.portcullis/admin/audit?event=user-created&q=m7").await;
+    assert_eq!(rows(&created.text), 1, "{}", created.text);
+    let nothing = ada.get("/.portcullis/admin/audit?to=2020-01-01").await;
+    assert_eq!(rows(&nothing.text), 0);
+    let today = ada.get("/.portcullis/admin/audit?from=2030-03-17&to=2030-03-17").await;
+    assert_eq!(rows(&today.text), 50, "{}", today.text);
+    let wrong = ada.get("/.portcullis/admin/audit?from=soon").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+
+    let file = ada.get("/.portcullis/admin/audit/export?format=csv&event=user-created").await;
+    assert_eq!(file.header("content-disposition"), "attachment; filename=\"audit.csv\"");
+    assert_eq!(file.text.lines().count(), 62, "a line for each and one of names: {}", file.text);
+    let file = ada.get("/.portcullis/admin/audit/export?format=jsonl&event=user-created").await;
+    let line: serde_json::Value = serde_json::from_str(file.text.lines().next().unwrap()).unwrap();
+    assert_eq!(line["action"], "user-created");
+
+    let done = ada.submit_to(&first, "/.portcullis/admin/audit/check", &[]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    let checked = async {
+        loop {
+            let page = ada.get("/.portcullis/admin/audit").await;
+            if page.text.contains("The chain is whole") {
+                break;
+            }
+            assert!(!page.text.contains("broken"), "{}", page.text);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), checked).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_are_shown_with_their_places_and_what_is_typed_is_checked_and_not_saved() {
+    let house = House::with_admin().await;
+    house.person_of_the_office().await;
+    let mut ada = house.signed_in(ADA, GOOD).await;
+    let applications = ada.get("/.portcullis/admin/applications?app=eln").await;
+    for said in [
+        "Notebook",
+        "Inventory",
+        "eln.example",
+        "policies/lab.toml:",
+        "upstream = ",
+        "Not watched",
+    ] {
+        assert!(applications.text.contains(said), "{said}: {}", applications.text);
+    }
+    let patterns = ada.get("/.portcullis/admin/ip-patterns?ip=192.0.2.9").await;
+    for said in ["Office", "192.0.2.0/24", "1 membership", "Inside", "policies/lab.toml:2"] {
+        assert!(patterns.text.contains(said), "{said}: {}", patterns.text);
+    }
+    let checked = ada
+        .get("/.portcullis/admin/ip-patterns?name=guest-lab&title=%3Cb%3E&nets=198.51.100.200%2F29")
+        .await;
+    assert!(
+        checked.text.contains("[ip_pattern.guest-lab]") && !checked.text.contains("<b>"),
+        "{}",
+        checked.text
+    );
+    let wrong = ada.get("/.portcullis/admin/ip-patterns?name=x&nets=198.51.1O0.7").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.text.contains("Line 1: Invalid characters found"), "{}", wrong.text);
+    let providers = ada.get("/.portcullis/admin/identity-providers").await;
+    assert!(
+        providers.text.contains("Local accounts") && providers.text.contains("Working"),
+        "{}",
+        providers.text
+    );
+    let policy = ada.get("/.portcullis/admin/policy").await;
+    for said in [
+        house.live.generation().as_ref(),
+        "policies/lab.toml",
+        "/recent/**",
+        "The policy has no tests",
+    ] {
+        assert!(policy.text.contains(said), "{said}: {}", policy.text);
+    }
+    let health = ada.get("/.portcullis/admin/health").await;
+    for said in ["Nothing needs attention", "Store", "Working", "Not set up"] {
+        assert!(health.text.contains(said), "{said}: {}", health.text);
+    }
+}
