@@ -140,7 +140,7 @@ impl Store {
     /// As [`Store::get`].
     pub async fn list<R: Record>(&self, page: Page<R>) -> Result<Vec<Versioned<R>>, StoreError> {
         let Adapter::Redb(engine) = &self.adapter;
-        let rows = engine.list(R::KIND, page.within, page.after, page.limit).await?;
+        let rows = engine.list(R::KIND, page.within, page.side, page.limit).await?;
         rows.iter().map(versioned).collect()
     }
 

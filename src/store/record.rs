@@ -93,7 +93,7 @@ impl<R> std::ops::Deref for Versioned<R> {
 #[derive(Clone, Debug)]
 pub struct Page<R: Record> {
     pub(super) within: Option<IndexKey>,
-    pub(super) after: Option<Vec<u8>>,
+    pub(super) side: Side,
     pub(super) limit: usize,
     record: std::marker::PhantomData<fn() -> R>,
 }
@@ -104,7 +104,7 @@ impl<R: Record> Page<R> {
     pub const fn first(limit: usize) -> Self {
         Self {
             within: None,
-            after: None,
+            side: Side::First,
             limit,
             record: std::marker::PhantomData,
         }
@@ -122,8 +122,37 @@ impl<R: Record> Page<R> {
     /// Those behind a key, whether a record of that key is still there or not.
     #[must_use]
     pub fn after(mut self, key: &R::Key) -> Self {
-        self.after = Some(R::key_bytes(key));
+        self.side = Side::After(R::key_bytes(key));
         self
+    }
+
+    /// The last of those in front of a key, whether a record of that key is still there or not.
+    #[must_use]
+    pub fn before(mut self, key: &R::Key) -> Self {
+        self.side = Side::Before(R::key_bytes(key));
+        self
+    }
+}
+
+/// Which of the records that are to be listed.
+#[derive(Clone, Debug)]
+pub(super) enum Side {
+    /// The first.
+    First,
+    /// The first behind a key.
+    After(Vec<u8>),
+    /// The last in front of a key.
+    Before(Vec<u8>),
+}
+
+impl Side {
+    /// The same, by keys that are written otherwise.
+    pub(super) fn map(self, write: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
+        match self {
+            Self::First => Self::First,
+            Self::After(key) => Self::After(write(&key)),
+            Self::Before(key) => Self::Before(write(&key)),
+        }
     }
 }
 

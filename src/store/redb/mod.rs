@@ -28,6 +28,7 @@ use crate::model::id::SessionId;
 use super::chain::Mark;
 use super::commit::Commit;
 use super::error::{Cause, OpenError, StoreError};
+use super::record::Side;
 use super::records::AttemptKey;
 use super::rows::{Change, IndexKey, Kind, Row, UniqueKey};
 use super::{Changes, Epoch, Subscriber, Swept};
@@ -40,7 +41,7 @@ pub(in crate::store) use opening::open_database;
 use opening::{prepare, shrink};
 pub(in crate::store) use raw::{count_rows, load, read_rows, read_slice};
 pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Spot, Tables, Touched, all_tables};
-use tables::{Fault, INDEXES, UNIQUES, read_many, read_one};
+use tables::{Fault, INDEXES, UNIQUES, read_many, read_one, read_side};
 pub(in crate::store) use writer::in_transaction;
 use writer::{Job, Writer};
 
@@ -293,17 +294,17 @@ impl Redb {
         &self,
         kind: Kind,
         within: Option<IndexKey>,
-        after: Option<Vec<u8>>,
+        side: Side,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
         self.reading(move |shared| {
             let found = shared.read(|transaction| {
                 let Some(index) = within else {
-                    let rows = read_many(transaction, kind.table(), &[], after.as_deref(), limit)?;
+                    let rows = read_side(transaction, kind.table(), &[], &side, limit)?;
                     return Ok(rows.into_iter().map(|(_, value)| value).collect::<Vec<_>>());
                 };
-                let after = after.map(|key| index.entry(&key));
-                let entries = read_many(transaction, INDEXES, &index.prefix(), after.as_deref(), limit)?;
+                let side = side.map(|key| index.entry(key));
+                let entries = read_side(transaction, INDEXES, &index.prefix(), &side, limit)?;
                 let mut rows = Vec::with_capacity(entries.len());
                 for (_, key) in entries {
                     rows.extend(read_one(transaction, kind.table(), &key)?);

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use crate::store::error::{Cause, StoreError};
+use crate::store::record::Side;
 use crate::store::rows::Kind;
 
 /// What the store knows of itself.
@@ -228,6 +229,34 @@ pub(super) fn keys_from(
         }
     }
     Ok(keys)
+}
+
+/// Rows of a read transaction whose keys begin with `prefix`: the first, those behind a key, or the last in front of one; in the order of
+/// their keys.
+pub(super) fn read_side(
+    transaction: &ReadTransaction,
+    name: &'static str,
+    prefix: &[u8],
+    side: &Side,
+    limit: usize,
+) -> Result<Vec<Pair>, Fault> {
+    let before = match side {
+        Side::First => return read_many(transaction, name, prefix, None, limit),
+        Side::After(key) => return read_many(transaction, name, prefix, Some(key), limit),
+        Side::Before(key) => key,
+    };
+    let table = match transaction.open_table(Definition::new(name)) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut found = Vec::new();
+    for row in table.range::<&[u8]>(prefix..before.as_slice())?.rev().take(limit) {
+        let (key, value) = row?;
+        found.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    found.reverse();
+    Ok(found)
 }
 
 /// The last row of a table.
