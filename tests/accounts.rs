@@ -93,6 +93,7 @@ impl Desk {
             policies: &self.policies,
             facts,
             agent: "a browser",
+            browser: "",
         }
     }
 

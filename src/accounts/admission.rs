@@ -20,6 +20,8 @@ pub struct Visit<'a> {
     pub facts: &'a RequestFacts,
     /// What the browser calls itself.
     pub agent: &'a str,
+    /// The cookie by which a browser is known to have been used to sign in before.
+    pub browser: &'a str,
 }
 
 /// Somebody who is who they say and may not come in: [`judge`] tells why, for this principal and the facts of the visit.

@@ -132,8 +132,11 @@ impl Accounts {
             None => Ok(true),
             Some(StatusFilter::Is(status)) => Ok(user.status == status),
             Some(StatusFilter::ResetAsked) if user.status == UserStatus::Active => {
-                let token = self.token::<Reset>(user.id).await?;
-                Ok(token.is_some_and(|token| token.record.is_live(now)))
+                // One that was mailed asks nothing of an administrator.
+                match self.token::<Reset>(user.id).await?.filter(|token| token.record.is_live(now)) {
+                    Some(token) => Ok(self.sealed_token(token.record.id).await?.is_some()),
+                    None => Ok(false),
+                }
             }
             Some(StatusFilter::ResetAsked) => Ok(false),
         }

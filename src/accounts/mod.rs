@@ -9,6 +9,7 @@ mod hand_over;
 mod invitations;
 mod invitee;
 mod keys;
+mod letters;
 mod listing;
 pub mod login;
 mod loss;
@@ -33,10 +34,11 @@ mod tokens;
 mod users;
 
 use std::future::Future;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::base::random::Random;
 use crate::base::seal::Keyring;
@@ -44,7 +46,7 @@ use crate::base::secret::Hashed;
 use crate::base::time::Timestamp;
 use crate::model::id::SessionId;
 use crate::signin::local::Passwords;
-use crate::store::{PolicyTree, Store, StoreError, WhichTree};
+use crate::store::{Change, PolicyTree, Store, StoreError, WhichTree};
 
 pub use acting::{Acting, Reach};
 pub use admission::{Refused, Visit};
@@ -55,8 +57,10 @@ pub use hand_over::{Arrival, TICKET_LASTS};
 pub use invitations::{InvitationFilter, InvitationPage, InvitationsFrom, InviteOutcome, Invited, NewInvitation};
 pub use invitee::{AccountForm, BeginOutcome, ConfirmOutcome, JoinOutcome, Welcome};
 pub use keys::KeyError;
+pub use letters::{LetterPage, Letters, SendOutcome};
 pub use memory::{Caller, Stay};
 pub use once::Full;
+pub use outbox::{Given, Waiting};
 pub use passwords::{AskOutcome, ChangeOutcome};
 pub use redeem::{Flaws, TokenForm, TokenOutcome, TypedNames};
 pub use rules::{HouseRules, network_limit};
@@ -93,6 +97,10 @@ pub struct Accounts {
     random: Random,
     rules: ArcSwap<HouseRules>,
     memory: Arc<Memory>,
+    /// Told when a letter was written.
+    written: Arc<Notify>,
+    /// Whether one of them is to be sent whatever became of it before.
+    urgent: AtomicBool,
     tickets: Once<SessionId, Ticket>,
     keys: Keys,
     loss: Loss,
@@ -120,7 +128,14 @@ impl Accounts {
     pub fn new(store: Store, keyring: Arc<Keyring>, passwords: Passwords, rules: HouseRules, random: Random) -> Self {
         let memory = Arc::new(Memory::default());
         let told = Arc::clone(&memory);
-        store.subscribe(Box::new(move |changes| principals::forget(&told, changes)));
+        let written = Arc::new(Notify::new());
+        let posted = Arc::clone(&written);
+        store.subscribe(Box::new(move |changes| {
+            principals::forget(&told, changes);
+            if changes.contains(&Change::Outbox) {
+                posted.notify_one();
+            }
+        }));
         Self {
             store,
             keyring,
@@ -128,6 +143,8 @@ impl Accounts {
             random,
             rules: ArcSwap::from_pointee(rules),
             memory,
+            written,
+            urgent: AtomicBool::new(false),
             tickets: Once::new(TICKETS.0, TICKETS.1),
             keys: Keys::default(),
             loss: Loss::default(),

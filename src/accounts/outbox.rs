@@ -1,18 +1,22 @@
 //! Letters: written with the deed they tell of, in one commit; then sent one after the other, until they are taken or given up.
 //!
-//! Whoever wants to write one asks [`Accounts::may_write_to`] first, once, outside any [`again`](super::again): that counts. Then
+//! Whoever wants to write one asks [`Accounts::may_write_to`] first, once, outside any [`again`]: that counts. Then
 //! [`Accounts::with_letter`] adds it to the commit, as often as that is tried. Where no mail is set up it adds nothing.
+
+use std::sync::atomic::Ordering;
 
 use crate::base::seal::Purpose;
 use crate::base::time::{HOUR, Timestamp};
 use crate::mail::letters::Letter;
 use crate::model::attempts::AttemptLimit;
 use crate::model::email::EmailAddress;
-use crate::model::id::UserId;
-use crate::model::message::{About, Message, NewMessage, Sealing};
-use crate::store::{AttemptKey, AttemptScope, Commit, Kind, MessageIndex, StoreError};
+use crate::model::event::{Action, Event};
+use crate::model::id::{MessageId, UserId};
+use crate::model::message::{About, Failure, LetterText, Message, MessageStanding, NewMessage, Sealing};
+use crate::store::{AttemptKey, AttemptScope, Commit, Kind, MessageIndex, Page, StoreError};
 
-use super::{Accounts, Unavailable};
+use super::acting::Acting;
+use super::{Accounts, Unavailable, again};
 
 /// Letters to one address in one span of time (SECURITY, row 22). Neither a stranger who asks again and again nor an administrator who
 /// invites again and again fills anybody's inbox.
@@ -20,6 +24,31 @@ const MOST: AttemptLimit = AttemptLimit {
     attempts: 5,
     lock_for: HOUR,
 };
+
+/// Letters read at a time: the store is asked often rather than long.
+const AT_ONCE: usize = 200;
+
+/// The letters that wait.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting {
+    /// Those to be tried now, the oldest first.
+    pub due: Vec<MessageId>,
+    /// When the first of the others is to be tried.
+    pub next: Option<Timestamp>,
+    /// How many wait in all.
+    pub count: usize,
+}
+
+/// What came of giving a letter away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// It was taken, with these words.
+    Taken(String),
+    /// Not this time.
+    PutOff(String),
+    /// It never will be.
+    Bounced(String),
+}
 
 impl Accounts {
     /// Whether letters are sent; where they are not, links and tokens are shown to be handed over.
@@ -94,4 +123,174 @@ impl Accounts {
         let letters = self.all_of::<Message>(index).await?;
         Ok(letters.into_iter().map(|letter| letter.record).collect())
     }
+
+    /// Ends when a letter was written since this was asked last. True if somebody wants one sent whatever became of it before.
+    pub async fn letter_written(&self) -> bool {
+        self.written.notified().await;
+        self.urgent.swap(false, Ordering::SeqCst)
+    }
+
+    /// Has letters sent at once, even to a mail server that was away a moment ago.
+    pub fn hurry_letters(&self) {
+        self.urgent.store(true, Ordering::SeqCst);
+        self.written.notify_one();
+    }
+
+    /// The letters that wait. With `all`, every one of them is due: as when a mail server is back that was away.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn waiting_letters(&self, all: bool, now: Timestamp) -> Result<Waiting, Unavailable> {
+        let mut waiting = Waiting::default();
+        let mut due = Vec::new();
+        let mut after = None;
+        loop {
+            let page = Page::<Message>::of(&MessageIndex::Standing(MessageStanding::Waiting), AT_ONCE);
+            let page = match &after {
+                Some(after) => page.after(after),
+                None => page,
+            };
+            let letters = self.store.list(page).await?;
+            let Some(last) = letters.last() else { break };
+            after = Some(last.record.id);
+            waiting.count += letters.len();
+            for letter in letters {
+                let letter = letter.record;
+                if all || letter.is_due(now) {
+                    due.push((letter.made, letter.id));
+                } else if let Some(next) = letter.next_try() {
+                    waiting.next = Some(waiting.next.map_or(next, |other| other.min(next)));
+                }
+            }
+        }
+        due.sort_unstable();
+        waiting.due = due.into_iter().map(|(_, id)| id).collect();
+        Ok(waiting)
+    }
+
+    /// A letter with what it says, if it still waits. One that is of no use any more, or cannot be read, is failed instead.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn letter_to_send(&self, id: MessageId, now: Timestamp) -> Result<Option<(Message, LetterText)>, Unavailable> {
+        let Some(message) = self.store.get::<Message>(&id).await?.map(|message| message.record) else {
+            return Ok(None);
+        };
+        if message.standing() != MessageStanding::Waiting {
+            return Ok(None);
+        }
+        let why = if message.is_outdated(now) {
+            Failure::Outdated
+        } else {
+            match message.open(&self.keyring) {
+                Ok(Some(letter)) => return Ok(Some((message, letter))),
+                Ok(None) | Err(_) => Failure::Unreadable,
+            }
+        };
+        self.change_letter(id, &Acting::system(), now, |message| {
+            let waits = message.standing() == MessageStanding::Waiting;
+            waits.then(|| (Action::MailFailed, message.failed(why, message.said(), now)))
+        })
+        .await?;
+        Ok(None)
+    }
+
+    /// Notes what came of giving a letter away, whatever became of it meanwhile: what was sent was sent. Says how it stands then; none if
+    /// it is gone.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer; then it has to be noted again, or the letter goes out twice.
+    pub async fn note_given(&self, id: MessageId, given: &Given, now: Timestamp) -> Result<Option<MessageStanding>, Unavailable> {
+        self.change_letter(id, &Acting::system(), now, |message| {
+            let waits = message.standing() == MessageStanding::Waiting;
+            let new = match given {
+                Given::Taken(said) => message.sent(said, now),
+                Given::PutOff(said) if waits => message.put_off(said, now),
+                Given::Bounced(said) if waits => message.bounced(said, now),
+                Given::PutOff(_) | Given::Bounced(_) => return None,
+            };
+            let action = match new.standing() {
+                MessageStanding::Sent => Action::MailSent,
+                MessageStanding::Waiting => Action::MailPutOff,
+                MessageStanding::Failed => Action::MailFailed,
+            };
+            Some((action, new))
+        })
+        .await
+    }
+
+    /// Wipes what letters say that is of no use any more, sent or not: those that wait fail by it. For the chores. Says how many failed letters
+    /// there are.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn wipe_letters(&self, now: Timestamp) -> Result<usize, Unavailable> {
+        let mut failed = 0;
+        for standing in [MessageStanding::Waiting, MessageStanding::Failed] {
+            let mut after = None;
+            loop {
+                let page = Page::<Message>::of(&MessageIndex::Standing(standing), AT_ONCE);
+                let page = match &after {
+                    Some(after) => page.after(after),
+                    None => page,
+                };
+                let letters = self.store.list(page).await?;
+                let Some(last) = letters.last() else { break };
+                after = Some(last.record.id);
+                for letter in &letters {
+                    if letter.record.is_outdated(now) {
+                        self.change_letter(letter.record.id, &Acting::system(), now, |message| outdated(message, now))
+                            .await?;
+                    }
+                }
+                // Those that fail here are listed among the failed afterwards.
+                if standing == MessageStanding::Failed {
+                    failed += letters.len();
+                }
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Changes a letter, reading again while it moves. Says how it stands; none if it is not there.
+    pub(super) async fn change_letter(
+        &self,
+        id: MessageId,
+        by: &Acting,
+        now: Timestamp,
+        change: impl Fn(&Message) -> Option<(Action, Message)>,
+    ) -> Result<Option<MessageStanding>, Unavailable> {
+        let standing = again(|| async {
+            let Some(message) = self.store.get::<Message>(&id).await? else {
+                return Ok(None);
+            };
+            let Some((action, new)) = change(&message.record) else {
+                return Ok(Some(message.record.standing()));
+            };
+            let mut event = Event::new(action, by.actor.clone(), now)
+                .to(id)
+                .from(by.address)
+                .with("kind", new.kind);
+            if let Some(user) = new.about.user {
+                event = event.with("user", user);
+            }
+            if let Some(invitation) = &new.about.invitation {
+                event = event.with("invitation", invitation);
+            }
+            let standing = new.standing();
+            self.store.commit(Commit::because(event).replace(&message, &new)).await?;
+            Ok(Some(standing))
+        })
+        .await?;
+        Ok(standing)
+    }
+}
+
+/// What becomes of a letter that is of no use any more; none if nothing does.
+fn outdated(message: &Message, now: Timestamp) -> Option<(Action, Message)> {
+    let waits = message.standing() == MessageStanding::Waiting && message.is_outdated(now);
+    if waits {
+        return Some((Action::MailFailed, message.failed(Failure::Outdated, message.said(), now)));
+    }
+    message.wiped(now).map(|new| (Action::MailWiped, new))
 }

@@ -1,8 +1,11 @@
 //! Forgotten and changed passwords.
 
-use crate::base::time::Timestamp;
+use crate::base::secret::Secret;
+use crate::base::time::{MINUTE, Timestamp};
+use crate::mail::letters::{Letter, TokenLetter};
 use crate::model::email::{EmailAddress, InvalidEmail};
 use crate::model::event::{Action, Actor, Event};
+use crate::model::message::About;
 use crate::model::password::{Password, WeakPassword};
 use crate::model::session::Session;
 use crate::model::token::Reset;
@@ -12,7 +15,7 @@ use crate::store::{Commit, StoreError};
 
 use super::admission::Visit;
 use super::memory::Caller;
-use super::tokens::Way;
+use super::tokens::{ShownToken, Way};
 use super::{Accounts, Unavailable, again};
 
 /// What came of asking for a reset token.
@@ -49,9 +52,23 @@ pub enum ChangeOutcome {
     Busy,
 }
 
+/// What asking for a reset token leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum May {
+    /// A letter.
+    Mail,
+    /// A token for administrators to see.
+    Show,
+    /// Nothing: there were too many letters to that address.
+    Nothing,
+}
+
 impl Accounts {
-    /// Somebody needs a reset token. Where the address belongs to an active person with a password here, one is made for administrators
-    /// to see; one that is live stays as it is, so that asking again takes nothing from who was just handed it.
+    /// Somebody needs a reset token. Where the address belongs to an active person with a password here, one is mailed to them, or made for
+    /// administrators to see where no mail is set up.
+    ///
+    /// One that an administrator has, to be handed over, stays as it is and is what is mailed, so that asking takes nothing from who was just
+    /// given it; so does one that was mailed within the last minute, as by a second click.
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer.
@@ -63,32 +80,69 @@ impl Accounts {
         if let Err(until) = self.count_token(visit).await? {
             return Ok(AskOutcome::TooMany { until });
         }
-        again(|| self.make_asked(&email, visit)).await?;
+        // Counted for the address as it was typed, so that it costs the same whoever has it.
+        let may = if self.sends_mail() && self.may_write_to(&email, visit.now()).await?.is_err() {
+            May::Nothing
+        } else if self.sends_mail() {
+            May::Mail
+        } else {
+            May::Show
+        };
+        again(|| self.make_asked(&email, may, visit)).await?;
         Ok(AskOutcome::Asked(email))
     }
 
     /// Writes once, whether there is such a person or not.
-    async fn make_asked(&self, email: &EmailAddress, visit: &Visit<'_>) -> Result<(), StoreError> {
+    async fn make_asked(&self, email: &EmailAddress, may: May, visit: &Visit<'_>) -> Result<(), StoreError> {
         let now = visit.now();
         let user = self
             .user_by_email(email.clone())
             .await?
             .filter(|user| user.record.status == UserStatus::Active && user.record.password.is_some() && self.rules().passwords);
-        let Some(user) = user else {
+        let Some(user) = user.filter(|_| may != May::Nothing) else {
             return self.count_nothing(visit).await;
         };
+        // As it is kept, not as it was typed: the case of the part before the `@` may make another mailbox of it.
+        let to = user.record.email.as_ref().unwrap_or(email);
         let token = self.token::<Reset>(user.record.id).await?;
-        if token.as_ref().is_some_and(|token| token.record.is_live(now)) {
-            return self.count_nothing(visit).await;
-        }
+        let (live, handed_over) = match token.as_ref().filter(|token| token.record.is_live(now)) {
+            Some(token) => (Some(token), self.shown(&token.record).await?),
+            None => (None, None),
+        };
         let event = Event::new(Action::ResetAsked, Actor::Anonymous, now)
             .to(user.record.id)
             .from(visit.address());
         let commit = Commit::because(event).unchanged(&user);
-        let (commit, _) = self
-            .with_token::<Reset>(commit, user.record.id, token, Way::HandedOver, now)
-            .await?;
+        let commit = match (may, live, handed_over) {
+            (May::Mail, Some(token), Some(shown)) => {
+                let letter = Self::reset_letter(&shown, token.record.made, visit);
+                self.with_letter(commit.unchanged(token), to, &letter, About::user(user.record.id), now)?
+            }
+            (May::Mail, Some(token), None) if now.since(token.record.made) < MINUTE => return self.count_nothing(visit).await,
+            (May::Mail, ..) => {
+                let (commit, shown) = self.with_token::<Reset>(commit, user.record.id, token, Way::Mailed, now).await?;
+                let letter = Self::reset_letter(&shown, now, visit);
+                self.with_letter(commit, to, &letter, About::user(user.record.id), now)?
+            }
+            (_, Some(_), Some(_)) => return self.count_nothing(visit).await,
+            // Also in the place of one that was mailed before mail was switched off.
+            _ => {
+                self.with_token::<Reset>(commit, user.record.id, token, Way::HandedOver, now)
+                    .await?
+                    .0
+            }
+        };
         self.store.commit(commit).await
+    }
+
+    fn reset_letter(token: &ShownToken, made: Timestamp, visit: &Visit<'_>) -> Letter {
+        Letter::ResetToken(TokenLetter {
+            token: Secret::new(token.text.clone()),
+            until: token.expires,
+            lasts: token.expires.since(made),
+            tries: token.tries_left,
+            address: visit.address(),
+        })
     }
 
     /// Changes the caller's password. Every other session of theirs ends; this one goes on.

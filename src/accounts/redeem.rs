@@ -240,10 +240,12 @@ impl Accounts {
             .with("session", session.id);
         let commit = Commit::because(event).replace(&user, &new);
         let commit = self.with_session(commit, &session, &value, new.gains, before, visit).await?;
-        let mut commit = self.without_token(commit, &token).await?;
-        if P::KIND == TokenKind::Reset {
-            commit = self.with_password_notice(commit, &new, "With a reset token", visit).await?;
-        }
+        let commit = self.without_token(commit, &token).await?;
+        let commit = if P::KIND == TokenKind::Reset {
+            self.with_password_notice(commit, &new, "With a reset token", visit).await?
+        } else {
+            commit
+        };
         match self.store.commit(commit).await {
             Ok(()) => Ok(TokenOutcome::SignedIn(Box::new(NewSession { session, value }))),
             Err(StoreError::Taken(Unique::Username)) => Ok(TokenOutcome::UsernameTaken),

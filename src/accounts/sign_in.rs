@@ -161,6 +161,7 @@ impl Accounts {
         let commit = self
             .with_session(commit, &session, &value, new.gains, opening.before, visit)
             .await?;
+        let commit = self.with_browser_notice(commit, &user.record, visit).await?;
         self.store.commit(commit).await?;
         Ok(SignInOutcome::SignedIn(Box::new(NewSession { session, value })))
     }

@@ -107,7 +107,7 @@ pub struct Filter {
 pub enum StatusFilter {
     /// That status.
     Is(UserStatus),
-    /// With a live reset token.
+    /// With a live reset token that an administrator hands over.
     ResetAsked,
 }
 

@@ -80,6 +80,16 @@ struct CutLabels {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutboxLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MailLabels {
+    outcome: &'static str,
+}
+
 type Histograms = Family<AppOnly, Histogram, fn() -> Histogram>;
 
 /// All counters, gauges and histograms, and the registry that writes them out.
@@ -110,6 +120,8 @@ pub struct Metrics {
     panics: Counter,
     last_backup: Gauge,
     backup_failures: Counter,
+    outbox: Family<OutboxLabels, Gauge>,
+    mail: Family<MailLabels, Counter>,
 }
 
 /// A quarter of a millisecond to half a minute, each bound about two and a half times the one before.
@@ -234,6 +246,10 @@ impl Metrics {
             "Backups of the timer that were not made",
             backup_failures.clone(),
         );
+        let outbox = Family::default();
+        registry.register("outbox", "Letters that wait to be sent, or failed", outbox.clone());
+        let mail = Family::default();
+        registry.register("mail", "Letters that were tried, by what came of it", mail.clone());
         registry.register(
             "build",
             "The version that runs",
@@ -267,6 +283,8 @@ impl Metrics {
             panics,
             last_backup,
             backup_failures,
+            outbox,
+            mail,
         };
         metrics.start_at_zero();
         metrics
@@ -299,6 +317,12 @@ impl Metrics {
                 kind,
                 reason: "session-ended",
             });
+        }
+        for state in ["waiting", "failed"] {
+            let _ = self.outbox.get_or_create(&OutboxLabels { state });
+        }
+        for outcome in ["sent", "put-off", "failed"] {
+            let _ = self.mail.get_or_create(&MailLabels { outcome });
         }
         for outcome in ["success", "failure", "locked"] {
             let _ = self.authn.get_or_create(&AuthnLabels {
@@ -464,6 +488,17 @@ impl Metrics {
         self.backup_failures.inc();
     }
 
+    /// Says how many letters stand so: `waiting` or `failed`.
+    pub fn set_outbox(&self, state: &'static str, count: usize) {
+        let gauge = self.outbox.get_or_create(&OutboxLabels { state });
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a letter that was tried: `sent`, `put-off` or `failed`.
+    pub fn mailed(&self, outcome: &'static str) {
+        self.mail.get_or_create(&MailLabels { outcome }).inc();
+    }
+
     /// Counts a request that panicked.
     pub fn panicked(&self) {
         self.panics.inc();
@@ -529,6 +564,8 @@ mod tests {
             "portcullis_policy_stale 0",
             "portcullis_backup_last_success_timestamp_seconds 0",
             "portcullis_backup_failures_total 0",
+            "portcullis_outbox{state=\"waiting\"} 0",
+            "portcullis_mail_total{outcome=\"sent\"} 0",
             "portcullis_config_last_reload_success 0",
             "portcullis_expiry_timestamp_seconds{kind=\"certificate\",name=\"lab.example\"} 1800000000",
             "portcullis_build_info{version=\"",

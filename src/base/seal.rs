@@ -26,6 +26,8 @@ pub enum Purpose {
     Csrf,
     /// Names that tries to sign in are counted under.
     Attempts,
+    /// What a browser keeps of who signed in with it.
+    Browser,
     /// The value that tells a wrong master key at start.
     Check,
     /// Signed ends of the audit trail.
@@ -41,6 +43,7 @@ impl Purpose {
             Self::EmailToken => "portcullis e-mailed token 1",
             Self::Csrf => "portcullis csrf 1",
             Self::Attempts => "portcullis attempts 1",
+            Self::Browser => "portcullis browser 1",
             Self::Check => "portcullis check value 1",
             Self::AuditMark => "portcullis audit mark 1",
         }
@@ -278,6 +281,13 @@ impl Keyring {
             .len();
         text.truncate(length);
         Ok(Secret::new(text))
+    }
+
+    /// The keyed hashes of a message under every key of the ring, the one in use first.
+    pub fn hashes<'a>(&'a self, purpose: Purpose, message: &'a [u8]) -> impl Iterator<Item = Hashed> + 'a {
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .map(move |key| key.hmac(purpose, message))
     }
 
     /// The keyed hash of a secret that is too short to be hashed openly, under the key in use.

@@ -25,20 +25,6 @@ pub(super) fn peer_name(text: &str) -> Result<String, Flaw> {
     Ok(name.to_string())
 }
 
-pub(super) fn mail_url(text: &str) -> Result<url::Url, Flaw> {
-    let url = url::Url::parse(text)
-        .map_err(|_| Flaw::malformed(format!("\"{text}\" is no mail server")).help("write smtps://mail.example.org"))?;
-    if url.password().is_some() {
-        return Err(
-            Flaw::new("E113", "the mail server's address holds a password").help("put it in a file and name that with `password_file`")
-        );
-    }
-    if !matches!(url.scheme(), "smtps" | "smtp") || url.host().is_none() {
-        return Err(Flaw::malformed("a mail server is smtps:// or smtp:// and a host"));
-    }
-    Ok(url)
-}
-
 pub(super) fn page_url(text: &str) -> Result<url::Url, Flaw> {
     match url::Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "https" | "http" | "mailto") => Ok(url),

@@ -3,6 +3,7 @@
 mod address;
 mod environment;
 mod grammar;
+mod mail;
 mod parse;
 mod settings;
 mod tables;
@@ -14,6 +15,6 @@ pub use crate::base::sources::{NamedFile, PolicyTexts, SourceText, Sources, Want
 pub use address::{ListenAddress, PublicUrl};
 pub use parse::{load, policy_dir, wanted};
 pub use settings::{
-    Acme, Assertion, BackupTimer, Challenge, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, Peer, PolicyFolder,
-    SessionBounds, Settings, SigningAlgorithm, Site, SiteFile, StoreKind, StoreSettings, Tls, Traces,
+    Acme, Assertion, BackupTimer, Challenge, DecisionLog, Dialect, Keys, Limits, Listen, LoggedPath, Mail, MailRoute, Peer, PolicyFolder,
+    Sender, SessionBounds, Settings, SigningAlgorithm, Site, SiteFile, SmtpServer, StoreKind, StoreSettings, Tls, Traces,
 };

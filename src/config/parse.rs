@@ -16,9 +16,9 @@ use crate::model::name::ApplicationName;
 
 use super::address::ListenAddress;
 use super::environment;
-use super::grammar::{loopback, mail_url, network, page_url, peer_name};
+use super::grammar::{loopback, network, page_url, peer_name};
 use super::settings::{
-    DecisionLog, Dialect, Keys, Listen, LoggedPath, Mail, Peer, PolicyFolder, Settings, Site, SiteFile, StoreKind, StoreSettings,
+    DecisionLog, Dialect, Keys, Listen, LoggedPath, Peer, PolicyFolder, Settings, Site, SiteFile, StoreKind, StoreSettings,
 };
 use super::tables::{assertion, backup, limits, listen, server, session, span, trusted};
 
@@ -194,7 +194,7 @@ impl Parser<'_> {
     }
 
     /// A secret: from `KEY_file`, or in plain under `KEY` if that came from the environment.
-    fn secret(&mut self, reader: &mut Reader<'_>, key: &'static str, key_file: &'static str) -> Option<Secret<String>> {
+    pub(super) fn secret(&mut self, reader: &mut Reader<'_>, key: &'static str, key_file: &'static str) -> Option<Secret<String>> {
         let file = reader.text(key_file);
         let from_file = file.and_then(|file| self.secret_file(&file));
         let Some(literal) = reader.entry(key).map(|entry| entry.node.span.clone()) else {
@@ -358,28 +358,6 @@ impl Parser<'_> {
             master_file: self.path(master.as_ref().map_or("data/master.key", |file| &file.value)),
             previous_files,
         }
-    }
-
-    fn mail(&mut self, top: &mut Reader<'_>) -> Option<Mail> {
-        let mut mail = top.table("mail")?;
-        mail.need("url", "such as smtps://mail.example.org");
-        mail.need("from", "the sender's address");
-        let url = mail.parsed("url", mail_url);
-        let from = mail.parsed("from", |text| {
-            let plain = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
-            match plain.parse::<crate::model::email::EmailAddress>() {
-                Ok(_) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
-                _ => Err(Flaw::malformed(format!("\"{text}\" is no sender"))
-                    .help("write portcullis@example.org or Portcullis <portcullis@example.org>")),
-            }
-        });
-        let password = self.secret(&mut mail, "password", "password_file");
-        mail.finish();
-        Some(Mail {
-            url: url?.value,
-            from: from?.value,
-            password,
-        })
     }
 
     fn decision_log(&self, top: &mut Reader<'_>) -> DecisionLog {

@@ -9,6 +9,7 @@ use http::Uri;
 
 use crate::base::grammar::Rate;
 use crate::base::secret::{Hashed, Secret};
+use crate::model::email::EmailAddress;
 use crate::model::ip_pattern::AddressSet;
 use crate::model::name::ApplicationName;
 
@@ -205,12 +206,53 @@ pub struct Keys {
 /// How mail leaves.
 #[derive(Clone, Debug)]
 pub struct Mail {
-    /// `smtps://` or `smtp://` (STARTTLS, except to loopback), without a password.
+    /// As it is written, without a password.
     pub url: url::Url,
+    /// The same, as it is meant.
+    pub route: MailRoute,
     /// The sender.
-    pub from: String,
-    /// The password for the user in `url`.
+    pub from: Sender,
+    /// The password for the user in `url`, as it was when the settings were read.
     pub password: Option<Secret<String>>,
+    /// The file it came from, to be read again: passwords are changed without a reload.
+    pub password_file: Option<PathBuf>,
+    /// How long one letter may take, connecting included.
+    pub timeout: Duration,
+}
+
+/// Which way mail leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailRoute {
+    /// To a mail server.
+    Smtp(SmtpServer),
+    /// By a program that takes what sendmail takes.
+    Sendmail(PathBuf),
+    /// Into a folder, one file for each letter.
+    Folder(PathBuf),
+}
+
+/// A mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpServer {
+    /// Its host, an IPv6 address in brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// TLS from the start (`smtps`), rather than STARTTLS.
+    pub implicit_tls: bool,
+    /// Who we are to it.
+    pub user: Option<String>,
+    /// Authorities its certificate must come from; none: the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Whom letters come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// A name to show.
+    pub name: Option<String>,
+    /// The address.
+    pub address: EmailAddress,
 }
 
 /// Bounds of connections and requests (SECURITY: "Limits as shipped").

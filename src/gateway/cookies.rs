@@ -7,11 +7,13 @@ use http::header::COOKIE;
 const SESSION: [&str; 2] = ["portcullis", "__Host-portcullis"];
 
 /// Every cookie of ours, under either kind of portal.
-const OURS: [&str; 6] = [
+const OURS: [&str; 8] = [
     "__Host-portcullis",
+    "__Host-portcullis-browser",
     "__Host-portcullis-login",
     "__Host-portcullis-realm",
     "portcullis",
+    "portcullis-browser",
     "portcullis-login",
     "portcullis-realm",
 ];

@@ -115,7 +115,7 @@ fn is_our_cookie(name: &[u8]) -> bool {
         Some((prefix, bare)) if prefix.eq_ignore_ascii_case(b"__Host-") => bare,
         _ => name,
     };
-    [&b"portcullis"[..], b"portcullis-login", b"portcullis-realm"]
+    [&b"portcullis"[..], b"portcullis-browser", b"portcullis-login", b"portcullis-realm"]
         .iter()
         .any(|ours| bare.eq_ignore_ascii_case(ours))
 }

@@ -86,6 +86,8 @@ words!(
         MailPutOff = "mail-put-off",
         /// A letter is not tried any more.
         MailFailed = "mail-failed",
+        /// What a letter said was wiped, since it was of no use any more.
+        MailWiped = "mail-wiped",
         /// An administrator had a letter sent again.
         MailAgain = "mail-again",
         /// An administrator had a test letter sent.

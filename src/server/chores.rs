@@ -1,4 +1,4 @@
-//! What has to be done from time to time: expiry, keys, certificates, marks of the audit trail, reminders.
+//! What has to be done from time to time: expiry, keys, certificates, marks of the audit trail, letters that failed, reminders.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,10 @@ pub async fn all(desk: &Desk) {
     }
     if let Err(error) = desk.app.accounts.tend_keys(now).await {
         tracing::error!(error = %error, "the keys of the assertion could not be looked after");
+    }
+    match desk.app.accounts.wipe_letters(now).await {
+        Ok(failed) => desk.app.metrics.set_outbox("failed", failed),
+        Err(error) => tracing::error!(error = %error, "letters that are of no use could not be wiped"),
     }
     match desk.store.mark_audit(now).await {
         // In the log, which may be kept elsewhere, a mark shows that the trail was not cut behind it.

@@ -24,6 +24,7 @@ mod places;
 pub mod proxy_protocol;
 pub mod reload;
 pub mod run;
+mod sender;
 mod socket;
 pub mod stream;
 pub mod supervisor;

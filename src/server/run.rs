@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::open::Kind;
 use crate::audit::trace::CannotTrace;
@@ -31,10 +31,12 @@ use super::opening::{self, CannotOpen, Desk, Opener};
 use super::reload::reload;
 use super::tls::{TlsError, server_config};
 use super::watch::{Watch, folders_of};
-use super::{acme, backups, chores, control, listener, supervisor};
+use super::{acme, backups, chores, control, listener, sender, supervisor};
 
 /// How long requests that have begun may take to end once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long a letter that is on its way may take beyond that. One that is cut off may go out again after the next start.
+const LAST_LETTER: Duration = Duration::from_secs(5);
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +126,8 @@ pub struct Running {
     pub management: Vec<SocketAddr>,
     drain: watch::Sender<bool>,
     serving: Serving,
+    /// Sends letters.
+    sender: JoinHandle<()>,
     beside: JoinSet<()>,
 }
 
@@ -190,6 +194,7 @@ impl Running {
             management,
             drain,
             serving,
+            sender: tokio::spawn(sender::send_until_drained(Arc::clone(&desk), drained)),
             beside: JoinSet::new(),
             desk: Arc::clone(&desk),
         };
@@ -281,6 +286,9 @@ impl Running {
         self.drain.send_replace(true);
         if tokio::time::timeout(DRAIN, self.serving.ended()).await.is_err() {
             tracing::warn!("some requests did not end in time and are cut off");
+        }
+        if tokio::time::timeout(LAST_LETTER, &mut self.sender).await.is_err() {
+            self.sender.abort();
         }
         self.beside.shutdown().await;
         let decisions = self.desk.app.decisions.clone();

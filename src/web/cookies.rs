@@ -15,6 +15,8 @@ pub enum Cookie {
     Login,
     /// The last way in; no secret.
     Realm,
+    /// Who has signed in with this browser before.
+    Browser,
 }
 
 /// How long a browser keeps a cookie.
@@ -34,6 +36,7 @@ impl Cookie {
             Self::Session => "portcullis",
             Self::Login => "portcullis-login",
             Self::Realm => "portcullis-realm",
+            Self::Browser => "portcullis-browser",
         }
     }
 

@@ -171,6 +171,7 @@ impl<'a> Cx<'a> {
             facts: self.facts,
             policies: &self.live.policies,
             agent: self.agent(),
+            browser: Cookie::Browser.read(self.headers(), self.portal()).unwrap_or(""),
         }
     }
 

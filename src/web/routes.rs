@@ -8,7 +8,8 @@ use http::Method;
 use crate::model::role::Power;
 
 use super::console::{
-    applications, audit, explain, health, invitations, invite, ip_patterns, membership, policy, projects, providers, sessions, user, users,
+    applications, audit, explain, health, invitations, invite, ip_patterns, mail, membership, policy, projects, providers, sessions, user,
+    users,
 };
 use super::cx::{Cx, Outcome};
 use super::files;
@@ -160,6 +161,10 @@ pub const ROUTES: &[Route] = &[
     on_portal(GET, "/admin/audit/export", WHOLE_AUDIT, to!(audit::export)),
     on_portal(POST, "/admin/audit/check", WHOLE_AUDIT, to!(audit::check)),
     on_portal(GET, "/admin/health", POLICIES, to!(health::show)),
+    on_portal(GET, "/admin/mail", USERS, to!(mail::show_list)),
+    on_portal(POST, "/admin/mail/test", USERS, to!(mail::send_test)),
+    on_portal(POST, "/admin/mail/{letter}/again", USERS, to!(mail::send_again)),
+    on_portal(POST, "/admin/mail/{letter}/give-up", USERS, to!(mail::give_up)),
     everywhere("/assets/{folder}/{name}", to!(files::asset)),
     everywhere("/whoami", to!(machine::whoami)),
     everywhere("/jwks.json", to!(machine::jwks)),

@@ -259,6 +259,15 @@ impl Written {
                 render(&ResetSentPage {
                     frame: frame(),
                     email: email(),
+                    mailed: true,
+                }),
+            ),
+            (
+                "reset-sent-no-mail",
+                render(&ResetSentPage {
+                    frame: frame(),
+                    email: String::new(),
+                    mailed: false,
                 }),
             ),
             (

@@ -143,6 +143,7 @@ pub const CONSOLE: &[MenuGroup] = &[
     MenuGroup {
         name: "System",
         links: &[
+            in_console("/admin/mail", "Mail outbox", "send", Power::Users),
             in_console("/admin/audit", "Audit log", "list", Power::Audit),
             for_instance("/admin/health", "System health", "pulse", Power::Policies),
         ],

@@ -30,7 +30,9 @@ mod systemd;
 mod teams_are_administered;
 mod what_is_open_ends;
 
+mod letters_arrive_once;
 mod limits_hold;
+mod mail_goes_safely;
 mod the_clock_is_set;
 mod the_disk_is_full;
 mod the_store_is_away;

@@ -253,6 +253,7 @@ async fn when_its_person_signs_out() {
         policies: &live.policies,
         facts: &facts,
         agent: "test",
+        browser: "",
     };
     lab.gate.app.accounts.sign_out(&caller, &visit).await.unwrap();
     lab.all_end(held, began, "signed out").await;
@@ -311,6 +312,7 @@ async fn when_the_password_is_changed_elsewhere() {
         policies: &live.policies,
         facts: &facts,
         agent: "test",
+        browser: "",
     };
     let new = Password::new("another walnut orbit ledger".to_owned());
     let old = Password::new(GOOD.to_owned());

@@ -158,6 +158,7 @@ fn visit(facts: &RequestFacts) -> Visit<'_> {
         policies: policies(),
         facts,
         agent: "a browser",
+        browser: "",
     }
 }
 

@@ -218,6 +218,7 @@ async fn an_ip_pattern_refuses_sign_in_registration_and_reset_from_outside_and_s
                 policies,
                 facts: &facts,
                 agent: "",
+                browser: "",
             };
             accounts.sign_in(typed, None, &visit).await.unwrap()
         }
@@ -241,6 +242,7 @@ async fn an_ip_pattern_refuses_sign_in_registration_and_reset_from_outside_and_s
         policies: &policies,
         facts: &facts,
         agent: "",
+        browser: "",
     };
     let inside = house.facts(HOME);
     let inside = Visit { facts: &inside, ..outside };
@@ -293,6 +295,7 @@ async fn a_directory_answers_that_it_is_not_available_and_an_unknown_one_nothing
             policies: &policies,
             facts: &facts,
             agent: "",
+            browser: "",
         };
         let outcome = house.accounts.sign_in(typed, None, &visit).await.unwrap();
         match outcome {

@@ -86,6 +86,18 @@ fn every_flaw_has_its_code_and_its_place() {
             "password",
         ),
         (
+            "password without a user",
+            "mail = { url = \"smtps://m.example\", from = \"p@example.org\", password_file = \"secrets/edge\" }\n",
+            "W303",
+            "\"secrets/edge\"",
+        ),
+        (
+            "authority of a folder",
+            "mail = { url = \"file:///var/spool/out\", from = \"p@example.org\", ca_file = \"cert.pem\" }\n",
+            "E122",
+            "\"cert.pem\"",
+        ),
+        (
             "password in an address",
             "mail = { url = \"smtps://u:p@m.example\", from = \"p@example.org\" }\n",
             "E113",

@@ -8,6 +8,7 @@ pub mod invitations;
 pub mod invite;
 pub mod invite_view;
 pub mod ip_patterns;
+pub mod mail;
 pub mod membership;
 pub mod policy;
 pub mod projects;

@@ -58,6 +58,8 @@ pub struct ResetSentPage {
     pub frame: Frame,
     /// The address that was typed; empty if the page was opened by itself.
     pub email: String,
+    /// Whether the token comes by mail; otherwise an administrator has it.
+    pub mailed: bool,
 }
 
 /// "I have a reset token".
@@ -129,6 +131,7 @@ pub async fn show_sent(cx: &mut Cx<'_>) -> Outcome {
         frame: cx.frame(),
         // Anybody can write such an address: only what can be an address is shown.
         email: email.map(|email| email.to_string()).unwrap_or_default(),
+        mailed: cx.app.accounts.sends_mail(),
     }))
 }
 

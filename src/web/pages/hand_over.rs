@@ -10,6 +10,7 @@ use crate::policy::decide::decide;
 use crate::policy::house;
 use crate::policy::{Reason, RequestFacts, Verdict};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::answer::{self, Answer};
 use super::super::cookies::{Cookie, Keep};
@@ -228,8 +229,16 @@ pub async fn welcome(cx: &mut Cx<'_>, session: &NewSession, going: &Going) -> Ou
     };
     let mut answer = going.after_form(cx, &caller)?;
     add_session_cookie(cx, &mut answer, session);
+    let accounts = &cx.app.accounts;
+    if accounts.sends_mail() {
+        let marks = accounts.mark_browser(cx.visit().browser, session.session.user);
+        cx.add_cookie(&mut answer, Cookie::Browser, &marks, Keep::For(BROWSER_KNOWN));
+    }
     Ok(answer)
 }
+
+/// How long a browser is known: as long as browsers keep a cookie at most (RFC 6265bis section 5.5).
+const BROWSER_KNOWN: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// Sends the cookie of a session on this host.
 pub fn add_session_cookie(cx: &Cx<'_>, answer: &mut Answer, session: &NewSession) {

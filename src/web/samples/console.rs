@@ -1,5 +1,6 @@
 //! The pages of the console that show what there is: sessions, decisions, the audit trail, files, health.
 
+use super::super::console::mail::{LetterFilter, LetterRow, MailPage};
 use super::super::console::sessions::{Row, SessionsPage, Several};
 use super::super::console::view::{Choice, PagesView};
 use super::super::console::{applications, audit, explain, health, ip_patterns, policy, providers};
@@ -21,6 +22,7 @@ impl Written {
     pub(super) fn reading_pages(&self) -> Vec<(&'static str, String)> {
         [
             self.session_pages(),
+            self.mail_pages(),
             self.explain_pages(),
             self.audit_pages(),
             self.file_pages(),
@@ -328,6 +330,53 @@ impl Written {
             ("admin-health-well", render(&health(Vec::new()))),
             ("admin-policy", render(&policy(false, true))),
             ("admin-policy-stale", render(&policy(true, false))),
+        ]
+    }
+
+    fn mail_pages(&self) -> Vec<(&'static str, String)> {
+        let page = |set_up: bool, rows: Vec<LetterRow>, form: Form| MailPage {
+            frame: self.frame.clone(),
+            me: self.me.clone(),
+            here: "/admin/mail",
+            form,
+            set_up,
+            test: set_up,
+            filters: ["All", "Waiting", "Failed"]
+                .into_iter()
+                .map(|words| LetterFilter {
+                    href: self.s("/.portcullis/admin/mail"),
+                    words,
+                    chosen: words == "All",
+                })
+                .collect(),
+            pages: if rows.is_empty() { PagesView::default() } else { self.some_pages() },
+            rows,
+            nothing: "No messages",
+            done: Some("The message is tried now."),
+        };
+        let row = |(kind, words): (&'static str, &'static str), said: &str, why: &'static str, waits: bool| LetterRow {
+            id: "m-1".to_owned(),
+            to: self.s("sam.osei@northgate.example"),
+            title: self.s("Invitation to Assay Development"),
+            status: Tag { kind, words },
+            said: if said.is_empty() { String::new() } else { self.s(said) },
+            next: (kind == "warn").then(|| self.ahead(240)),
+            tries: "tried 3 times".to_owned(),
+            why,
+            made: self.ago(300),
+            again: matches!(kind, "warn" | "bad"),
+            waits,
+        };
+        let rows = vec![
+            row(("acc", "Sending"), "", "", true),
+            row(("ok", "Sent"), "250 2.0.0 queued as 4711.", "", false),
+            row(("bad", "Failed"), "550 no such user.", "Not tried again.", false),
+            row(("warn", "Waiting"), "451 try later.", "", true),
+        ];
+        vec![
+            ("admin-mail", render(&page(true, rows, Form::default()))),
+            ("admin-mail-empty", render(&page(false, Vec::new(), Form::default()))),
+            ("admin-mail-error", render(&page(true, Vec::new(), self.failed(&[""])))),
         ]
     }
 

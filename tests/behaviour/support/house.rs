@@ -27,7 +27,8 @@ pub(crate) const APP: &str = "http://app.localhost";
 /// The password of everybody that [`House::add`] adds.
 pub(crate) const PASSWORD: &str = "walnut orbit ledger 7";
 
-const POLICY: &str = r#"
+/// One application at [`APP`], as [`House::new`] says.
+pub(crate) const POLICY: &str = r#"
 [app.echo]
 title = "Echo"
 host = "app.localhost"
@@ -103,6 +104,14 @@ impl House {
         let path = self.folder.path().join("config/portcullis.toml");
         let settings = fs::read_to_string(path).unwrap();
         write(self.folder.path(), "config/portcullis.toml", &format!("{settings}{more}\n"));
+    }
+
+    /// Puts other words into the settings; [`House::reload`] puts them in force.
+    pub(crate) fn rewrite_settings(&self, before: &str, after: &str) {
+        let path = self.folder.path().join("config/portcullis.toml");
+        let settings = fs::read_to_string(&path).unwrap();
+        assert!(settings.contains(before));
+        fs::write(path, settings.replace(before, after)).unwrap();
     }
 
     /// As the command line asks a running server.

@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub(crate) mod faulty;
 pub(crate) mod house;
 pub(crate) mod lasting;
+pub(crate) mod post;
 pub(crate) mod upstream;
 
 use std::net::SocketAddr;
@@ -148,6 +149,7 @@ impl Gate {
             policies: &live.policies,
             facts: &facts,
             agent: "test",
+            browser: "",
         };
         let typed = Credentials {
             name: username.to_owned(),
