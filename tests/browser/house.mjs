@@ -17,8 +17,8 @@ export const addresses = { office: '10.9.3.7', home: '203.0.113.9' };
 
 const bases = '/.portcullis';
 
-/** Starts a gateway and waits until it says `ready`. `signin` and `more` are added to the policy as they are. */
-export async function openHouse({ signin = '', more = '' } = {}) {
+/** Starts a gateway and waits until it says `ready`. `signin` and `more` are added to the policy as they are; `mail` is where its mail goes. */
+export async function openHouse({ signin = '', more = '', mail = '' } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-browser-'));
   const echo = await startEcho();
   const [port, deadPort] = await freePorts(2);
@@ -26,7 +26,7 @@ export async function openHouse({ signin = '', more = '' } = {}) {
   mkdirSync(join(folder, 'config'));
   mkdirSync(join(folder, 'policies'));
   const config = join(folder, 'config/portcullis.toml');
-  writeFileSync(config, settings(port, at('portal')));
+  writeFileSync(config, settings(port, at('portal')) + (mail && `[mail]\nurl = "${mail}"\nfrom = "gate@example.org"\n`));
   const policy = join(folder, 'policies/house.toml');
   const rules = houseRules(echo.port, deadPort, signin) + more;
   writeFileSync(policy, rules);

@@ -8,6 +8,7 @@
 import { existsSync } from 'node:fs';
 import { binary } from './house.mjs';
 import { looks } from './looks.mjs';
+import { mailStories } from './mail.mjs';
 import { launch } from './people.mjs';
 import { stories } from './stories.mjs';
 
@@ -60,6 +61,7 @@ async function tellWhereEverybodyIs() {
 const began = Date.now();
 await play(stories('code', ''));
 await play(stories('digits', 'token_style = "digits", token_digits = 4'));
+await play(mailStories());
 await play(looks());
 await browser.close();
 

@@ -22,6 +22,7 @@ mod h2_heads;
 mod h2_slow;
 mod heads;
 mod identity;
+mod mail;
 mod pages;
 mod paths;
 mod rows;

@@ -76,6 +76,8 @@ pub(crate) enum Setup {
     Slowed,
     /// Any number of wrong passwords.
     Flooded,
+    /// Letters are written to a folder; 127.0.0.2 and 127.0.0.3 are trusted proxies.
+    Mailed,
 }
 
 impl Setup {
@@ -89,6 +91,9 @@ impl Setup {
     const fn settings(self) -> &'static str {
         match self {
             Self::Plain | Self::Secure | Self::Guarded | Self::Flooded => "[limits]\nforms = \"100000/1m\"\n",
+            Self::Mailed => {
+                "trusted_proxies = [\"127.0.0.2/31\"]\n[limits]\nforms = \"100000/1m\"\n[mail]\nurl = \"file://OUTBOX\"\nfrom = \"gate@lab.example\"\n"
+            }
             Self::Slowed => "[limits]\nforms = \"10/1m\"\n",
             Self::Short => "[limits]\nhead_time = \"600ms\"\nbody_stall = \"600ms\"\nidle = \"1s\"\n",
             Self::Crowded => "[limits]\nconnections_per_address = 8\nconnections = 12\n",
@@ -99,7 +104,7 @@ impl Setup {
     const fn policy(self) -> &'static str {
         match self {
             Self::Guarded => "[signin]\nattempts = 3\n",
-            Self::Plain | Self::Secure => "[signin]\nattempts = 50\n",
+            Self::Plain | Self::Secure | Self::Mailed => "[signin]\nattempts = 50\n",
             Self::Flooded => "[signin]\nattempts = 1000\n",
             _ => "",
         }

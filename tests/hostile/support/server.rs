@@ -37,7 +37,7 @@ impl Server {
     /// Starts one with these settings beside the usual ones, and these policies.
     pub(crate) fn start(public_url: &str, settings: &str, policy: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for inside in ["config", "policies", "data"] {
+        for inside in ["config", "policies", "data", "outbox"] {
             fs::create_dir(folder.path().join(inside)).unwrap();
         }
         let names = [APP, PORTAL, OTHER].map(str::to_owned).to_vec();
@@ -49,7 +49,8 @@ impl Server {
              listen.http = \"127.0.0.1:0\"\nlisten.https = \"127.0.0.1:0\"\nlisten.management = \"127.0.0.1:0\"\n\
              tls.cert_file = \"config/tls.pem\"\ntls.key_file = \"config/tls.key\"\npolicy.watch = false\n\
              decision_log.file = \"data/decisions.jsonl\"\n{settings}\n"
-        );
+        )
+        .replace("OUTBOX", &folder.path().join("outbox").display().to_string());
         fs::write(folder.path().join("config/portcullis.toml"), text).unwrap();
         fs::write(folder.path().join("policies/main.toml"), policy).unwrap();
         let (child, said) = launch(folder.path());
@@ -107,6 +108,14 @@ impl Server {
         let log = self.file("log");
         let panics = log.lines().filter(|line| line.contains("panic"));
         panics.map(str::to_owned).collect()
+    }
+
+    /// The letters it has sent, where it is set up to write them to a folder.
+    pub(crate) fn letters(&self) -> Vec<String> {
+        let files = fs::read_dir(self.folder.path().join("outbox")).unwrap();
+        let paths = files.map(|file| file.unwrap().path());
+        let whole = paths.filter(|path| path.extension().is_some_and(|ending| ending == "eml"));
+        whole.map(|path| fs::read_to_string(path).unwrap()).collect()
     }
 
     /// What a file of its folder says now: `log`, `data/decisions.jsonl`.
