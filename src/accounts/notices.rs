@@ -12,6 +12,7 @@ use crate::model::email::EmailAddress;
 use crate::model::event::Actor;
 use crate::model::id::UserId;
 use crate::model::message::About;
+use crate::model::name::TeamName;
 use crate::model::user::{User, UserStatus};
 use crate::store::{Commit, StoreError};
 
@@ -21,6 +22,14 @@ use super::admission::Visit;
 
 /// How many people one browser remembers.
 const BROWSER_MARKS: usize = 8;
+
+/// Roles that somebody was given.
+pub(super) struct Gained {
+    /// Their titles.
+    pub(super) roles: Vec<String>,
+    /// The team they are held in, with its title; none: they are of the instance.
+    pub(super) team: Option<(TeamName, String)>,
+}
 
 impl Accounts {
     /// The password was changed or set anew. Told however many letters there were in the last hour: it takes the password or a token to
@@ -38,17 +47,16 @@ impl Accounts {
         self.with_letter(commit, to, &letter, About::user(user.id), visit.now())
     }
 
-    /// Roles of the instance were given.
+    /// Roles were given: of the instance, or held in a team.
     pub(super) async fn with_role_notice(
         &self,
         commit: Commit,
-        before: &User,
-        after: &User,
+        user: &User,
+        gained: Gained,
         by: &Acting,
         now: Timestamp,
     ) -> Result<Commit, StoreError> {
-        let roles: Vec<String> = after.roles.difference(&before.roles).map(ToString::to_string).collect();
-        let Some(to) = self.told(after).filter(|_| !roles.is_empty()) else {
+        let Some(to) = self.told(user).filter(|_| !gained.roles.is_empty()) else {
             return Ok(commit);
         };
         if self.may_write_to(to, now).await?.is_err() {
@@ -58,13 +66,18 @@ impl Accounts {
             Actor::User(id) => self.store.get::<User>(id).await?.map(|user| user.record.display_name()),
             Actor::CommandLine | Actor::System | Actor::Anonymous => None,
         };
+        let (team, title) = gained.team.unzip();
         let letter = Letter::RoleGained {
             at: now,
-            roles,
-            team: None,
+            roles: gained.roles,
+            team: title,
             by: by.unwrap_or_default(),
         };
-        self.with_letter(commit, to, &letter, About::user(after.id), now)
+        let about = About {
+            team,
+            ..About::user(user.id)
+        };
+        self.with_letter(commit, to, &letter, about, now)
     }
 
     /// Somebody signed in with a browser that does not know them yet. Not told of the first sign-in of all.

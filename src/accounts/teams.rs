@@ -12,6 +12,7 @@ use crate::policy::delegation::NotGiven;
 use crate::store::{Commit, MembershipIndex, Page, StoreError, Unique, Versioned};
 
 use super::acting::{Acting, Reach};
+use super::notices::Gained;
 use super::{Accounts, Unavailable, again};
 
 /// What came of changing what somebody has in a team.
@@ -136,6 +137,7 @@ impl Accounts {
                 return Ok(MembershipOutcome::NotGiven(refused));
             }
             let event = by.event(Action::MembershipChanged, user, now).with("team", &offer.team);
+            let told = gained_in_team(offer, &before, policies);
             let gained: Vec<&str> = offer.roles.difference(&before.roles).map(RoleName::as_str).collect();
             let event = if gained.is_empty() {
                 event
@@ -151,6 +153,7 @@ impl Accounts {
                 new.gains += 1;
                 commit = commit.replace(&member, &new);
             }
+            let commit = self.with_role_notice(commit, &member.record, told, by, now).await?;
             self.store.commit(commit).await?;
             Ok(MembershipOutcome::Changed)
         })
@@ -325,5 +328,17 @@ fn project_done(project: Project, done: Result<(), StoreError>) -> Result<Projec
         Ok(()) => Ok(ProjectOutcome::Done(project)),
         Err(StoreError::Taken(Unique::ProjectName)) => Ok(ProjectOutcome::Taken),
         Err(error) => Err(error),
+    }
+}
+
+/// The roles that an offer adds, by the titles that their person reads.
+fn gained_in_team(offer: &Offer, before: &Offer, policies: &PolicySet) -> Gained {
+    let title = |role: &RoleName| policies.role(role).map_or_else(|| role.to_string(), |role| role.title.clone());
+    let team = policies
+        .team(&offer.team)
+        .map_or_else(|| offer.team.to_string(), |team| team.title.clone());
+    Gained {
+        roles: offer.roles.difference(&before.roles).map(title).collect(),
+        team: Some((offer.team.clone(), team)),
     }
 }

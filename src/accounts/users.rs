@@ -15,6 +15,7 @@ use crate::signin::local::NewPassword;
 use crate::store::{Commit, FirstUser, StoreError, Unique, Versioned};
 
 use super::acting::Acting;
+use super::notices::Gained;
 use super::passwords::known_words;
 use super::tokens::{ShownToken, Way};
 use super::{Accounts, Unavailable, again};
@@ -386,7 +387,11 @@ impl Accounts {
             if new.status == UserStatus::Disabled {
                 commit = self.without_tokens(commit, id).await?;
             }
-            commit = self.with_role_notice(commit, &user.record, &new, by, event.at).await?;
+            let gained = Gained {
+                roles: new.roles.difference(&user.record.roles).map(ToString::to_string).collect(),
+                team: None,
+            };
+            commit = self.with_role_notice(commit, &new, gained, by, event.at).await?;
             self.store.commit(commit).await?;
             Ok(EditOutcome::Changed)
         })

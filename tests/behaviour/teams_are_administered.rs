@@ -4,6 +4,7 @@ use portcullis::server::control::{Answer, NewInvitee, Request};
 
 use crate::support::browser::{Browser, Reply};
 use crate::support::house::{APP, House, PASSWORD, PORTAL, sign_in};
+use crate::support::post::{Post, Speaks};
 
 const CONSOLE: &str = "http://portal.localhost/.portcullis/admin";
 
@@ -48,7 +49,11 @@ include = ["192.0.2.0/24"]
 
 /// An admin `ada`, a team's administrator `kim` and a member `sam`, both of acme.
 async fn company() -> House {
-    let house = House::with("", COMPANY).await;
+    company_with("").await
+}
+
+async fn company_with(settings: &str) -> House {
+    let house = House::with(settings, COMPANY).await;
     house.add_with("ada", |person| person.role = Some("admin".to_owned())).await;
     house
         .add_with("kim", |person| {
@@ -103,6 +108,28 @@ async fn what_is_given_and_taken_counts_from_the_next_request() {
     assert!(shut.words().contains("outside the pattern “Elsewhere”"), "{}", shut.words());
     save(&mut kim, &url, &[]).await;
     assert_eq!(sam.open(&format!("{APP}/")).await.status, 403, "taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_a_role_in_a_team_is_told_and_the_teams_administrators_see_that_letter_and_no_other() {
+    let post = Post::start(Speaks::Clear).await;
+    let house = company_with(&post.settings()).await;
+    let (mut ada, mut kim) = (sign_in(&house, "ada").await, sign_in(&house, "kim").await);
+    let url = membership(&house, "sam", "acme").await;
+    save(&mut ada, &url, &[("role-keeper", "on"), ("app-echo", "on")]).await;
+    let letter = post.wait_for_taken(1).await.remove(0);
+    assert_eq!(letter.to, "sam@example.org");
+    for line in ["Role: Keeper", "Team: ACME Research", "Given by: ada"] {
+        assert!(letter.text().contains(line), "{line}: {}", letter.text());
+    }
+    save(&mut ada, &url, &[("app-echo", "on")]).await;
+    let outbox = format!("{CONSOLE}/mail");
+    let page = ada.open(&outbox).await;
+    confirm(&mut ada, &page, &format!("{outbox}/test")).await;
+    let arrived = post.wait_for_taken(2).await;
+    assert_eq!(arrived[1].to, "ada@example.org", "what is taken is not told");
+    let seen = kim.open(&outbox).await.words();
+    assert!(seen.contains("sam@example.org") && !seen.contains("ada@example.org"), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
