@@ -173,6 +173,10 @@ const pages = [
   ['audit log, nothing found', 'admin', ({ page, house }) => page.goto(house.page('/admin/audit?to=2020-01-01'))],
   ['audit log, with a problem', 'admin', ({ page, house }) => page.goto(house.page('/admin/audit?from=soon'))],
   ['system health', 'admin', ({ page, house }) => page.goto(house.page('/admin/health'))],
+  ['invitations', 'admin', ({ page, house }) => page.goto(house.page('/admin/invitations'))],
+  ['invite user', 'admin', ({ page, house }) => page.goto(house.page('/admin/invitations/new'))],
+  ['projects', 'admin', ({ page, house }) => page.goto(house.page('/admin/projects'))],
+  ['invitation ended', 'stranger', ({ page, house }) => page.goto(house.page('/invite/nothing'))],
   ['mail outbox', 'admin', ({ page, house }) => page.goto(house.page('/admin/mail'))],
   ['admin menu on a phone', 'admin', async ({ page, house }) => page.goto(house.page('/admin/users#nav'))],
 ];
@@ -254,8 +258,8 @@ export function looks() {
         const plain = ['/sign-in', '/account/new', '/account/reset', '/account/reset/token', '/signed-out', '/privacy'];
         const own = ['/', '/me/security', '/me/sessions', '/sign-out', '/admin/users', '/admin/users?q=nobody-has-this-name', '/admin/users#nav',
           '/admin/sessions', '/admin/applications?app=lab', '/admin/ip-patterns?ip=127.0.0.1', '/admin/identity-providers',
-          '/admin/policy', '/admin/explain?user=bo&app=lab&path=/curators/1', '/admin/audit', '/admin/health'];
-          '/admin/sessions', '/admin/mail'];
+          '/admin/policy', '/admin/explain?user=bo&app=lab&path=/curators/1', '/admin/audit', '/admin/health',
+          '/admin/mail', '/admin/invitations', '/admin/invitations/new', '/admin/projects'];
         for (const path of who === 'stranger' ? plain : own) {
           await page.goto(house.page(path));
           const found = await page.evaluate(() => ({

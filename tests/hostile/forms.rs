@@ -86,6 +86,9 @@ const FORMS: &[Form] = &[
     ),
     form("/admin/invitations/{invitation}", "/admin/invitations", &[("do", "send")]),
     form("/admin/invitations/{invitation}/do", "/admin/invitations", &[("do", "delete")]),
+    form("/admin/mail/test", "/admin/mail", &[]),
+    form("/admin/mail/{letter}/again", "/admin/mail", &[]),
+    form("/admin/mail/{letter}/give-up", "/admin/mail", &[]),
     form("/admin/projects", "/admin/projects", &[("name", "Mallory"), ("team", "main")]),
     form("/admin/projects/{project}", "/admin/projects", &[("do", "delete")]),
     form(
@@ -139,6 +142,7 @@ fn forged(world: &World, protocol: Protocol, form: &Form) -> Verdict {
         text.replace("{user}", &user)
             .replace("{team}", "main")
             .replace("{invitation}", &invitation)
+            .replace("{letter}", "m-0000000000000000000000000h")
             .replace("{project}", "p-0000000000000000000000000h")
             .replace("{secret}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
     };
