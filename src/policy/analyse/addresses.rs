@@ -1,9 +1,11 @@
 //! IP patterns: `W240` empty, `W241` nearly everybody, `W242` overlaps, `W243` one family only, `W244` read the other way round.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write;
 
 use crate::base::diagnostic::Diagnostic;
-use crate::model::ip_pattern::{AddressRange, AddressSet};
+use crate::model::ip_pattern::AddressRange;
 
 use super::super::condition::Condition;
 use super::super::definitions::{Definitions, IpPattern};
@@ -94,29 +96,73 @@ fn one(pattern: &IpPattern, context: &Context, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Entries of `include` that the others contain already.
+/// Entries of `include` that the others contain already. Of two that are equal, the later one is told.
 fn covered_entries(pattern: &IpPattern, found: &mut Vec<Diagnostic>) {
-    let ranges: Vec<Option<AddressSet>> = pattern
-        .include
-        .iter()
-        .map(|entry| AddressRange::parse(entry).ok().map(|range| AddressSet::of([range])))
-        .collect();
-    for (number, set) in ranges.iter().enumerate() {
-        let Some(set) = set else { continue };
-        let others = ranges
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != number)
-            .filter_map(|(other, range)| range.as_ref().map(|range| (other, range)));
-        // Of two entries that are equal, the later one is told.
-        let covering = others
-            .filter(|(other, range)| *other < number || **range != *set)
-            .fold(AddressSet::default(), |all, (_, range)| all.union(range));
-        if set.is_within(&covering) {
-            let entry = pattern.include.get(number).map_or("", String::as_str);
-            found.push(finding("W242", format!("\"{entry}\" is covered by other entries of `{}`", pattern.name)).at(pattern.at.span()));
+    let mut told: Vec<usize> = Vec::new();
+    let (mut v4, mut v6) = (BTreeMap::new(), BTreeMap::new());
+    for (number, entry) in pattern.include.iter().enumerate() {
+        let Ok(range) = AddressRange::parse(entry) else { continue };
+        let (family, ends) = match range {
+            AddressRange::V4(range) => (&mut v4, (u128::from(*range.start()), u128::from(*range.end()))),
+            AddressRange::V6(range) => (&mut v6, (*range.start(), *range.end())),
+        };
+        match family.entry(ends) {
+            Entry::Vacant(free) => {
+                free.insert(number);
+            }
+            Entry::Occupied(_) => told.push(number),
         }
     }
+    told.extend(covered(&v4));
+    told.extend(covered(&v6));
+    told.sort_unstable();
+    for entry in told.iter().filter_map(|number| pattern.include.get(*number)) {
+        found.push(finding("W242", format!("\"{entry}\" is covered by other entries of `{}`", pattern.name)).at(pattern.at.span()));
+    }
+}
+
+/// The numbers of the ranges in which no address is in that range alone; ends included, all of one family.
+fn covered(ranges: &BTreeMap<(u128, u128), usize>) -> Vec<usize> {
+    // Between two cuts an address is in as many ranges as its neighbours.
+    let mut cuts: Vec<u128> = ranges
+        .keys()
+        .flat_map(|(first, last)| [Some(*first), last.checked_add(1)])
+        .flatten()
+        .collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let place = |address: u128| cuts.partition_point(|cut| *cut < address);
+    let pieces = |(first, last): &(u128, u128)| place(*first)..last.checked_add(1).map_or(cuts.len(), place);
+    let mut begin = vec![0_usize; cuts.len() + 1];
+    let mut end = begin.clone();
+    for range in ranges.keys() {
+        let of_it = pieces(range);
+        for (count, at) in [(&mut begin, of_it.start), (&mut end, of_it.end)] {
+            if let Some(count) = count.get_mut(at) {
+                *count += 1;
+            }
+        }
+    }
+    // How many pieces before each lie in one range only.
+    let (mut depth, mut alone) = (0, 0);
+    let alone_before: Vec<usize> = begin
+        .iter()
+        .zip(&end)
+        .map(|(begun, ended)| {
+            let before = alone;
+            depth = depth + begun - ended;
+            alone += usize::from(depth == 1);
+            before
+        })
+        .collect();
+    ranges
+        .iter()
+        .filter(|(range, _)| {
+            let of_it = pieces(range);
+            alone_before.get(of_it.start) == alone_before.get(of_it.end)
+        })
+        .map(|(_, number)| *number)
+        .collect()
 }
 
 fn overlap(one: &IpPattern, other: &IpPattern, found: &mut Vec<Diagnostic>) {
@@ -175,5 +221,39 @@ fn inverse_guards(definitions: &Definitions, found: &mut Vec<Diagnostic>) {
                 .help("where that is not meant, write the exception in `unless`"),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::covered;
+
+    proptest! {
+        #[test]
+        fn covered_are_those_whose_every_address_is_in_another(ends in prop::collection::btree_set((0_u128..24, 0_u128..6), 0..9)) {
+            let ranges: BTreeSet<(u128, u128)> = ends.iter().map(|(first, more)| (*first, first + more)).collect();
+            let numbered: BTreeMap<(u128, u128), usize> = ranges.iter().copied().zip(0..).collect();
+            let expected: Vec<usize> = numbered
+                .iter()
+                .filter(|(range, _)| {
+                    let others = || ranges.iter().filter(|other| other != range);
+                    (range.0..=range.1).all(|address| others().any(|other| (other.0..=other.1).contains(&address)))
+                })
+                .map(|(_, number)| *number)
+                .collect();
+            prop_assert_eq!(covered(&numbered), expected);
+        }
+    }
+
+    #[test]
+    fn the_last_address_of_all_counts_too() {
+        let ranges = |all: &[(u128, u128)]| all.iter().copied().zip(0..).collect::<BTreeMap<_, usize>>();
+        assert_eq!(covered(&ranges(&[(5, u128::MAX), (7, u128::MAX)])), [1]);
+        assert_eq!(covered(&ranges(&[(0, u128::MAX)])), [0_usize; 0]);
+        assert_eq!(covered(&ranges(&[])), [0_usize; 0]);
     }
 }
