@@ -126,13 +126,15 @@ impl Forward<'_> {
         *head.method_mut() = parts.method.clone();
         *head.uri_mut() = self.target(&parts.uri);
         let headers = head.headers_mut();
+        let more = parts.headers.len() + OURS_AT_MOST;
         if let Some(told) = &self.made.decision.told {
             let rules = &self.application.headers;
             let decision = rules.identity.then_some(&self.made.shown);
             let assertion = rules.assertion.then(|| self.assertion().unwrap_or(HeaderValue::from_static("")));
-            *headers = identity_headers::identity(told, decision, assertion);
+            *headers = identity_headers::identity(told, decision, assertion, more);
+        } else {
+            headers.reserve(more);
         }
-        headers.reserve(parts.headers.len() + OURS_AT_MOST);
         let origin = identity_headers::Origin {
             client: &self.ask.read.client,
             peer: self.ask.connection.peer,

@@ -43,7 +43,10 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        // What nearly every message names is removed in any case.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         // A client must not have the message itself taken apart.
         .filter(|name| {
             ![
@@ -286,9 +289,12 @@ fn node(address: IpAddr) -> String {
     }
 }
 
-/// Begins a head with who asks. Every name is set, empty where there is nothing to say, so that no front proxy can leave a forged one in place.
-pub fn identity(told: &Told, decision: Option<&HeaderValue>, assertion: Option<HeaderValue>) -> HeaderMap {
+/// Begins a head with who asks, with room for so many fields that come after. Every name is set, empty where there is nothing to say, so that no
+/// front proxy can leave a forged one in place.
+pub fn identity(told: &Told, decision: Option<&HeaderValue>, assertion: Option<HeaderValue>, more: usize) -> HeaderMap {
     let mut headers = told.fields().clone();
+    // Once, before the first is added: a map that grows on the way is arranged anew each time.
+    headers.reserve(more);
     if let Some(decision) = decision {
         headers.insert(DECISION, decision.clone());
     }
