@@ -166,8 +166,8 @@ fn sessions(criterion: &mut Criterion) {
     }
 }
 
-/// A team's network and role, and so many rules and prefixes besides.
-fn policies(rules: usize, patterns: usize) -> PolicySet {
+/// A team's network and role, and so many rules, thousands of prefixes and other applications of ten rules each besides.
+fn policies(rules: usize, patterns: usize, others: usize) -> PolicySet {
     let mut text = String::from(
         "[ip_pattern.desks]\ntitle = \"Desks\"\ninclude = [\"10.0.0.0/8\", \"192.168.0.0/16\"]\n\
          [team.users]\ntitle = \"Users\"\nip_pattern = [\"desks\"]\n[role.member]\ntitle = \"Member\"\nscope = \"team\"\n\
@@ -179,6 +179,20 @@ fn policies(rules: usize, patterns: usize) -> PolicySet {
             "[[app.lab.rule]]\npath = \"/part{rule}/**\"\nrequire = {{ roles = [\"member\"], ip_pattern = [\"desks\"] }}\n"
         )
         .unwrap();
+    }
+    for other in 0..others {
+        write!(
+            text,
+            "[app.o{other}]\ntitle = \"O\"\nhost = \"o{other}.example.org\"\nupstream = \"http://127.0.0.1:9\"\nrequire = {{ roles = [\"member\"] }}\n"
+        )
+        .unwrap();
+        for rule in 0..10 {
+            write!(
+                text,
+                "[[app.o{other}.rule]]\npath = \"/part{rule}/**\"\nrequire = {{ roles = [\"member\"] }}\n"
+            )
+            .unwrap();
+        }
     }
     for pattern in 0..patterns {
         let entries: Vec<String> = (0..1000)
@@ -233,14 +247,14 @@ fn judging(criterion: &mut Criterion) {
     let (kim, facts) = (kim(), facts());
     criterion.bench_function("facts", |bench| bench.iter(self::facts));
     let mut group = criterion.benchmark_group("decide");
-    for (name, rules, patterns) in [
-        ("a few rules", 20, 0),
-        ("200 rules", 200, 0),
-        ("200 rules and 100,000 prefixes", 200, 100),
-        ("10,000 rules", 10_000, 0),
+    for (name, rules, patterns, others) in [
+        ("a few rules", 20, 0, 0),
+        ("200 rules", 200, 0, 0),
+        ("200 rules and 100,000 prefixes", 200, 100, 0),
+        ("200 rules beside 10,000 of 1,000 other applications", 200, 0, 1000),
     ] {
         let made = OnceCell::new();
-        let made = || made.get_or_init(|| policies(rules, patterns));
+        let made = || made.get_or_init(|| policies(rules, patterns, others));
         group.bench_function(BenchmarkId::new("remembered", name), |bench| {
             let (policies, memo) = (made(), Memo::new());
             assert_eq!(decide_remembering(policies, &kim, &facts, &memo).verdict, Verdict::Allow);
@@ -274,7 +288,7 @@ fn headers(criterion: &mut Criterion) {
         let (name, value) = line.split_once(": ").unwrap();
         sent.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    let policies = policies(20, 0);
+    let policies = policies(20, 0, 0);
     let (kim, facts) = (kim(), facts());
     let decision = decide(&policies, &kim, &facts);
     let (told, application) = (decision.told.unwrap(), decision.application.unwrap());
