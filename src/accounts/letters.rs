@@ -137,13 +137,13 @@ impl Accounts {
         })
     }
 
-    /// Has a letter that waits not tried any more; what it says is wiped. False if there is none that waits within reach.
+    /// Has a letter that waits not tried any more; what it says is wiped. False if it does not wait, `None` if there is none within reach.
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer; then nothing has changed.
-    pub async fn give_letter_up(&self, id: MessageId, by: &Acting, now: Timestamp) -> Result<bool, Unavailable> {
+    pub async fn give_letter_up(&self, id: MessageId, by: &Acting, now: Timestamp) -> Result<Option<bool>, Unavailable> {
         if self.letter_within(id, by).await?.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         let standing = self
             .change_letter(id, by, now, |letter| {
@@ -151,7 +151,7 @@ impl Accounts {
                 waits.then(|| (Action::MailFailed, letter.failed(Failure::GivenUp, letter.said(), now)))
             })
             .await?;
-        Ok(standing == Some(MessageStanding::Failed))
+        Ok(standing.map(|standing| standing == MessageStanding::Failed))
     }
 
     /// Writes a letter to somebody's own address that only shows that mail arrives.

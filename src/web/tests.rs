@@ -3,6 +3,7 @@
 mod browser;
 mod console;
 mod hand_over;
+mod who_may;
 
 use std::time::Duration;
 

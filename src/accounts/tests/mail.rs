@@ -145,9 +145,12 @@ async fn letters_of_other_teams_are_not_found() {
     let (ours, theirs) = (of_teams(&["lab"]), of_teams(&["office"]));
     let again = async |by| house.accounts.send_letter_again(letter.id, by, house.now()).await.unwrap();
     assert_eq!(again(&theirs).await, SendOutcome::NotFound);
-    assert!(!house.accounts.give_letter_up(letter.id, &theirs, house.now()).await.unwrap());
+    assert_eq!(house.accounts.give_letter_up(letter.id, &theirs, house.now()).await.unwrap(), None);
     assert_eq!(again(&ours).await, SendOutcome::Waits);
-    assert!(house.accounts.give_letter_up(letter.id, &ours, house.now()).await.unwrap());
+    assert_eq!(
+        house.accounts.give_letter_up(letter.id, &ours, house.now()).await.unwrap(),
+        Some(true)
+    );
     assert_eq!(again(&ours).await, SendOutcome::Gone, "what was given up is wiped");
 }
 
@@ -157,7 +160,10 @@ async fn a_letter_is_noted_as_sent_whatever_became_of_it_meanwhile() {
     write(&house, "lab", 1).await;
     let letter = house.accounts.letters_about_invitation("0").await.unwrap().remove(0);
     let by = Acting::command_line();
-    assert!(house.accounts.give_letter_up(letter.id, &by, house.now()).await.unwrap());
+    assert_eq!(
+        house.accounts.give_letter_up(letter.id, &by, house.now()).await.unwrap(),
+        Some(true)
+    );
     let note = async |given| house.accounts.note_given(letter.id, &given, house.now()).await.unwrap();
     assert_eq!(note(Given::PutOff("451".to_owned())).await, Some(MessageStanding::Failed));
     assert_eq!(note(Given::Taken("250".to_owned())).await, Some(MessageStanding::Sent));

@@ -101,10 +101,11 @@ pub async fn send_again(cx: &mut Cx<'_>) -> Outcome {
 /// POST `/admin/mail/{letter}/give-up`.
 pub async fn give_up(cx: &mut Cx<'_>) -> Outcome {
     let (letter, by) = (asked_letter(cx)?, cx.acting()?);
-    if cx.app.accounts.give_letter_up(letter, &by, cx.facts.now).await? {
-        return Ok(answer::see_other(&format!("{BASE}{HERE}?done=given-up")));
+    match cx.app.accounts.give_letter_up(letter, &by, cx.facts.now).await? {
+        Some(true) => Ok(answer::see_other(&format!("{BASE}{HERE}?done=given-up"))),
+        Some(false) => after(cx, SendOutcome::Gone, "given-up").await,
+        None => Err(Stop::NotFound),
     }
-    after(cx, SendOutcome::Gone, "given-up").await
 }
 
 /// POST `/admin/mail/test`.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::Full;
 
-use crate::accounts::{Accounts, Acting, AddOutcome, HouseRules, NewUser, Presented};
+use crate::accounts::{Accounts, Acting, AddOutcome, HouseRules, LetterPage, NewUser, Presented};
 use crate::app::refusal::{Asked, Refusal, RefusalKind, ShownApplication};
 use crate::app::{App, Live};
 use crate::audit::decisions::{DecisionLog, Destination, LogSettings};
@@ -71,6 +71,11 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn new() -> Self {
+        Self::under(&[("policies/lab.toml", POLICY)], SETTINGS)
+    }
+
+    /// Under other rules and settings than the other tests'.
+    pub(super) fn under(policies: &[(&str, &str)], settings: &str) -> Self {
         let random = Random::System;
         let clock = Clock::fixed(Timestamp::from_secs(1_900_000_000));
         let keyring = Arc::new(Keyring::new(MasterKey::generate(&random), Vec::new()));
@@ -80,13 +85,16 @@ impl House {
         let sources = Sources {
             settings: Some(SourceText {
                 name: "config/portcullis.toml".into(),
-                text: SETTINGS.into(),
+                text: settings.into(),
             }),
             policies: PolicyTexts {
-                files: vec![SourceText {
-                    name: "policies/lab.toml".into(),
-                    text: POLICY.into(),
-                }],
+                files: policies
+                    .iter()
+                    .map(|(name, text)| SourceText {
+                        name: (*name).into(),
+                        text: (*text).into(),
+                    })
+                    .collect(),
                 ..PolicyTexts::default()
             },
             ..Sources::default()
@@ -107,6 +115,19 @@ impl House {
             clock,
             address: std::sync::Mutex::new("192.0.2.7"),
         }
+    }
+
+    /// What the clock says.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The letter that was written to somebody.
+    pub(super) async fn letter_to(&self, email: &str) -> String {
+        let by = Acting::command_line();
+        let all = self.app.accounts.list_letters(None, LetterPage::First, 1000, &by).await.unwrap();
+        let letter = all.letters.iter().find(|letter| letter.to.as_str() == email).unwrap();
+        letter.id.to_string()
     }
 
     /// From now on everybody comes from this address.
@@ -179,7 +200,17 @@ impl House {
         self.add_new(new).await
     }
 
-    /// Adds somebody who has yet to register, which is quick.
+    /// Adds a member of a team who has yet to register, which is quick.
+    pub(super) async fn awaited_in(&self, team: &str, username: &str) -> String {
+        let new = NewUser {
+            password: None,
+            team: Some(team.parse().unwrap()),
+            ..Self::new_user(username, username, "Awaited", None)
+        };
+        self.add_new(new).await
+    }
+
+    /// Adds somebody who has yet to register.
     pub(super) async fn awaited(&self, username: &str) -> String {
         let new = NewUser {
             password: None,
@@ -188,7 +219,7 @@ impl House {
         self.add_new(new).await
     }
 
-    async fn add(&self, username: &str, given: &str, family: &str) -> String {
+    pub(super) async fn add(&self, username: &str, given: &str, family: &str) -> String {
         self.add_bound(username, given, family, None).await
     }
 
