@@ -1,14 +1,21 @@
 //! What a person-to-be will reach: every application, decided for them as if they stood at an address that all their patterns allow.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
 
 use crate::base::time::Timestamp;
+use crate::model::email::EmailAddress;
+use crate::model::id::{ProjectId, SessionId, UserId};
 use crate::model::ip_pattern::AddressSet;
-use crate::model::name::IpPatternName;
-use crate::model::principal::{Identity, Principal};
+use crate::model::membership::Offer;
+use crate::model::name::{IpPatternName, PersonName};
+use crate::model::principal::{Identity, Principal, SignedIn};
+use crate::model::role::SignInMethod;
+use crate::model::team::ProjectLevel;
+use crate::model::user::UserStatus;
 
 use super::application::{Application, HostPattern};
 use super::decide::decide;
@@ -30,6 +37,46 @@ pub struct Foreseen<'p> {
     pub from: Option<IpAddr>,
     /// The patterns that bound it; none of them means any address.
     pub patterns: Vec<&'p IpPattern>,
+}
+
+/// Somebody who has taken an offer up and signed in just now, by the way that it is bound to. `projects` are the names of the team's projects.
+///
+/// They are in no other team: what somebody has elsewhere is not for whoever makes the offer to see.
+#[must_use]
+pub fn person_to_be(
+    offer: &Offer,
+    projects: &BTreeMap<ProjectId, String>,
+    email: Option<EmailAddress>,
+    now: Timestamp,
+) -> Option<Identity> {
+    let user = UserId::from_number(0);
+    let mut signed_in = SignedIn::by_password(now);
+    if let Some(provider) = &offer.provider {
+        signed_in.method = SignInMethod::Saml;
+        signed_in.provider = Some(provider.clone());
+    }
+    let level = |(id, level): (&ProjectId, &_)| {
+        Some(ProjectLevel {
+            team: offer.team.clone(),
+            project: projects.get(id)?.clone(),
+            level: *level,
+        })
+    };
+    Some(Identity {
+        user,
+        // No rule reads it.
+        username: "invitee".parse().ok()?,
+        email,
+        given_name: PersonName::default(),
+        family_name: PersonName::default(),
+        status: UserStatus::Active,
+        roles: BTreeSet::new(),
+        projects: offer.projects.iter().filter_map(level).collect(),
+        memberships: vec![offer.clone().to(user)],
+        session: SessionId::from_number(0),
+        signed_in,
+        revision: 0,
+    })
 }
 
 /// What somebody will reach under these rules, at `now`. Applications that have only wildcard hosts are left out: there is no one address to try.

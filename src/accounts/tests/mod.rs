@@ -2,6 +2,7 @@
 
 mod invitations;
 mod mail;
+mod promises;
 mod sessions;
 mod sign_in;
 mod tokens;

@@ -1,21 +1,19 @@
 //! "Invite User", and the same form for an invitation that is open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use http::StatusCode;
 
 use crate::accounts::{Acting, InviteOutcome, Member, NewInvitation};
 use crate::model::email::EmailAddress;
-use crate::model::id::{ProjectId, SessionId, UserId};
+use crate::model::id::ProjectId;
 use crate::model::membership::{Copied, Offer};
-use crate::model::name::{ApplicationName, PermissionName, PersonName, RoleName, TeamName};
-use crate::model::principal::{Identity, SignedIn};
-use crate::model::role::{Power, SignInMethod};
-use crate::model::team::{Level, Project, ProjectLevel};
-use crate::model::user::UserStatus;
+use crate::model::name::{ApplicationName, PermissionName, RoleName, TeamName};
+use crate::model::role::Power;
+use crate::model::team::{Level, Project};
 use crate::policy::definitions::IpPattern;
 use crate::policy::delegation::{Delegation, NotGiven};
-use crate::policy::foresee::{Foreseen, foresee};
+use crate::policy::foresee::{Foreseen, foresee, person_to_be};
 use crate::policy::{Reason, Verdict};
 
 use super::super::answer;
@@ -356,7 +354,9 @@ impl<'p> Desk<'p> {
 
     /// What the person-to-be will reach: the rules' own word.
     fn reach(&self, cx: &Cx<'_>, offer: &Offer) -> Vec<ReachRow> {
-        let Some(identity) = person_to_be(cx, offer, &self.projects) else {
+        let names = self.projects.iter().map(|project| (project.id, project.name.to_string())).collect();
+        let email = cx.form.value("email").parse().ok();
+        let Some(identity) = person_to_be(offer, &names, email, cx.facts.now) else {
             return Vec::new();
         };
         let how = match &offer.provider {
@@ -576,42 +576,6 @@ fn choice(value: &str, words: &str, chosen: bool) -> Choice {
         words: words.to_owned(),
         chosen,
     }
-}
-
-/// The person as they will be once they have registered, signed in just now.
-fn person_to_be(cx: &Cx<'_>, offer: &Offer, projects: &[Project]) -> Option<Identity> {
-    let names: BTreeMap<ProjectId, String> = projects.iter().map(|project| (project.id, project.name.to_string())).collect();
-    let user = UserId::from_number(0);
-    let mut signed_in = SignedIn::by_password(cx.facts.now);
-    if let Some(provider) = &offer.provider {
-        signed_in.method = SignInMethod::Saml;
-        signed_in.provider = Some(provider.clone());
-    }
-    Some(Identity {
-        user,
-        // No rule reads it.
-        username: "invitee".parse().ok()?,
-        email: cx.form.value("email").parse().ok(),
-        given_name: PersonName::default(),
-        family_name: PersonName::default(),
-        status: UserStatus::Active,
-        roles: BTreeSet::new(),
-        projects: offer
-            .projects
-            .iter()
-            .filter_map(|(id, level)| {
-                Some(ProjectLevel {
-                    team: offer.team.clone(),
-                    project: names.get(id)?.clone(),
-                    level: *level,
-                })
-            })
-            .collect(),
-        memberships: vec![offer.clone().to(user)],
-        session: SessionId::from_number(0),
-        signed_in,
-        revision: 0,
-    })
 }
 
 fn reach_row(one: &Foreseen<'_>, how: &str) -> ReachRow {
