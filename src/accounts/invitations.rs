@@ -21,7 +21,7 @@ use crate::store::{Commit, InvitationUnique, Kind, SecretKind, SecretRecord, Sto
 
 use super::acting::Acting;
 use super::tokens::ShownToken;
-use super::{Accounts, Unavailable, again};
+use super::{Accounts, Unavailable, again, changes};
 
 /// Somebody to be invited.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ pub enum InviteOutcome {
         /// When it may be sent the next.
         until: Timestamp,
     },
+    /// Somebody changed it since it was shown: nothing is overwritten.
+    Moved,
     /// There is no such invitation, or none within reach.
     NotFound,
     /// It has ended: send it again.
@@ -206,9 +208,10 @@ impl Accounts {
         let event = by
             .event(Action::InvitationSent, invitation.id, now)
             .with("team", &invitation.offer.team);
+        let event = changes::noted(event, &Offer::nothing(invitation.offer.team.clone()), &invitation.offer);
         let mut commit = Commit::because(event).create(&invitation);
         if let Some(ended) = ended {
-            commit = self.without_invitation(commit, &ended).await?;
+            commit = self.without_invitation(commit, &ended, now).await?;
         }
         let commit = self.with_link(commit, &invitation, secret, policies).await?;
         match self.store.commit(commit).await {
@@ -247,6 +250,13 @@ impl Accounts {
             if let Err(refused) = self.may_offer(&before.record.offer, None, policies, by).await? {
                 return Ok(InviteOutcome::NotGiven(refused));
             }
+            // One that has ended holds no seat any more.
+            let team = policies.team(&before.record.offer.team).filter(|_| before.record.is_over(now));
+            if let Some(team) = team
+                && let Some(seats) = self.seats_gone(team, now).await?
+            {
+                return Ok(InviteOutcome::Full { seats });
+            }
             let (secret, digest) = self.link_secret();
             let lasts = self.rules().registration_ttl;
             let new = Invitation {
@@ -256,6 +266,7 @@ impl Accounts {
             let event = by.event(Action::InvitationSentAgain, id, now).with("team", &new.offer.team);
             let commit = Commit::because(event).replace(&before, &new);
             let commit = self.without_confirmation(commit, new.user).await?;
+            let commit = self.without_letters_of(commit, id, now).await?;
             let commit = self.with_link(commit, &new, secret, policies).await?;
             self.store.commit(commit).await?;
             Ok(InviteOutcome::Invited(Box::new(self.invited(new, now).await?)))
@@ -298,14 +309,15 @@ impl Accounts {
         Ok(outcome)
     }
 
-    /// Changes what an invitation promises, within what this person may give. The team stays; so does the link.
+    /// Changes what an invitation promises, within what this person may give. The team stays; so does the link. `seen` is what whoever changes
+    /// it was shown: what was changed since by somebody else is not overwritten.
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer; then nothing has changed.
     pub async fn change_invitation(
         &self,
         id: InvitationId,
-        offer: &Offer,
+        (seen, offer): (&Offer, &Offer),
         policies: &PolicySet,
         by: &Acting,
         now: Timestamp,
@@ -318,6 +330,9 @@ impl Accounts {
                 team: before.record.offer.team.clone(),
                 ..offer.clone()
             };
+            if before.record.offer != *seen && before.record.offer != offer {
+                return Ok(InviteOutcome::Moved);
+            }
             if let Err(refused) = self.may_offer(&offer, Some(&before.record.offer), policies, by).await? {
                 return Ok(InviteOutcome::NotGiven(refused));
             }
@@ -327,6 +342,7 @@ impl Accounts {
             };
             if new != before.record {
                 let event = by.event(Action::InvitationChanged, id, now).with("team", &new.offer.team);
+                let event = changes::noted(event, &before.record.offer, &new.offer);
                 self.store.commit(Commit::because(event).replace(&before, &new)).await?;
             }
             Ok(InviteOutcome::Invited(Box::new(self.seen_by(new, policies, by, now).await?)))
@@ -347,7 +363,7 @@ impl Accounts {
             let event = by
                 .event(Action::InvitationWithdrawn, id, now)
                 .with("team", &before.record.offer.team);
-            let commit = self.without_invitation(Commit::because(event), &before).await?;
+            let commit = self.without_invitation(Commit::because(event), &before, now).await?;
             self.store.commit(commit).await?;
             Ok(true)
         })
@@ -507,10 +523,16 @@ impl Accounts {
         }))
     }
 
-    /// Adds the end of an invitation to a commit, with its link and its token.
-    pub(super) async fn without_invitation(&self, commit: Commit, invitation: &Versioned<Invitation>) -> Result<Commit, StoreError> {
+    /// Adds the end of an invitation to a commit, with its link, its token and what letters of it still wait.
+    pub(super) async fn without_invitation(
+        &self,
+        commit: Commit,
+        invitation: &Versioned<Invitation>,
+        now: Timestamp,
+    ) -> Result<Commit, StoreError> {
         let commit = commit.remove(invitation);
         let commit = self.without_confirmation(commit, invitation.record.user).await?;
+        let commit = self.without_letters_of(commit, invitation.record.id, now).await?;
         self.without_link(commit, invitation.record.id).await
     }
 

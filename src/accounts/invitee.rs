@@ -37,6 +37,8 @@ pub struct Welcome {
     pub by: Option<String>,
     /// Whether the address has an account already: then they join with that one.
     pub has_account: bool,
+    /// Whether that account still waits for its registration: nobody can sign in to it yet.
+    pub waits: bool,
     /// Whether this browser filled the account form in.
     pub begun_here: bool,
     /// When the token that is on its way ends, and how it looks; told to that browser only.
@@ -161,14 +163,15 @@ impl Accounts {
             Some(by) => self.store.get::<User>(&by).await?.map(|by| by.record.display_name()),
             None => None,
         };
-        let has_account = self.user_by_email(invitation.email.clone()).await?.is_some();
+        let account = self.user_by_email(invitation.email.clone()).await?;
         Ok(Some(Welcome {
             progress: invitation.progress(token.as_ref().map(|token| &token.record), now),
             token: token
                 .filter(|token| token.record.is_live(now))
                 .map(|token| (token.record.expires, token.record.style)),
             by,
-            has_account,
+            has_account: account.is_some(),
+            waits: account.is_some_and(|account| account.record.status == UserStatus::Pending),
             begun_here: has_begun(&invitation, begun),
             invitation,
         }))
@@ -432,7 +435,7 @@ impl Accounts {
             .with("team", &membership.team)
             .with("session", session.id);
         let commit = Commit::because(event).create(&user).create(&membership);
-        let commit = self.without_invitation(commit, &invitation).await?;
+        let commit = self.without_invitation(commit, &invitation, visit.now()).await?;
         let Some(commit) = self.with_seat(commit, visit.policies.team(&membership.team)).await? else {
             return Ok(ConfirmOutcome::Full);
         };
@@ -485,7 +488,7 @@ impl Accounts {
             new.gains += 1;
             commit.replace(&user, &new)
         };
-        let mut commit = self.without_invitation(commit, &invitation).await?;
+        let mut commit = self.without_invitation(commit, &invitation, visit.now()).await?;
         if self.membership_of(user.record.id, &offer.team).await?.is_none() {
             let membership: Membership = offer.to(user.record.id);
             let Some(seated) = self.with_seat(commit, visit.policies.team(&membership.team)).await? else {

@@ -4,6 +4,7 @@ pub mod acting;
 mod admission;
 mod audit_list;
 mod bound;
+mod changes;
 mod first_admin;
 mod hand_over;
 mod invitations;

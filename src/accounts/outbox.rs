@@ -11,7 +11,7 @@ use crate::mail::letters::Letter;
 use crate::model::attempts::AttemptLimit;
 use crate::model::email::EmailAddress;
 use crate::model::event::{Action, Event};
-use crate::model::id::{MessageId, UserId};
+use crate::model::id::{InvitationId, MessageId, UserId};
 use crate::model::message::{About, Failure, LetterText, Message, MessageStanding, NewMessage, Sealing};
 use crate::store::{AttemptKey, AttemptScope, Commit, Kind, MessageIndex, Page, StoreError};
 
@@ -109,6 +109,17 @@ impl Accounts {
     /// [`Unavailable`] if the store does not answer.
     pub async fn letters_about_invitation(&self, invitation: &str) -> Result<Vec<Message>, Unavailable> {
         Ok(self.letters(&MessageIndex::AboutInvitation(invitation.to_owned())).await?)
+    }
+
+    /// Adds that the letters of an invitation that still wait are not tried any more: where they lead to has ended.
+    pub(super) async fn without_letters_of(&self, mut commit: Commit, id: InvitationId, now: Timestamp) -> Result<Commit, StoreError> {
+        for letter in self.all_of::<Message>(&MessageIndex::AboutInvitation(id.to_string())).await? {
+            if letter.record.standing() == MessageStanding::Waiting {
+                let given_up = letter.record.failed(Failure::GivenUp, letter.record.said(), now);
+                commit = commit.replace(&letter, &given_up);
+            }
+        }
+        Ok(commit)
     }
 
     /// The letters about an account, the newest first.

@@ -13,7 +13,7 @@ use crate::store::{Commit, MembershipIndex, Page, StoreError, Unique, Versioned}
 
 use super::acting::{Acting, Reach};
 use super::notices::Gained;
-use super::{Accounts, Unavailable, again};
+use super::{Accounts, Unavailable, again, changes};
 
 /// What came of changing what somebody has in a team.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,15 +137,11 @@ impl Accounts {
                 return Ok(MembershipOutcome::NotGiven(refused));
             }
             let event = by.event(Action::MembershipChanged, user, now).with("team", &offer.team);
+            let event = changes::noted(event, &before, offer);
             let told = gained_in_team(offer, &before, policies);
-            let gained: Vec<&str> = offer.roles.difference(&before.roles).map(RoleName::as_str).collect();
-            let event = if gained.is_empty() {
-                event
-            } else {
-                event.with("given", gained.join(" "))
-            };
+            let gains = !offer.roles.is_subset(&before.roles);
             let mut commit = Commit::because(event).replace(&membership, &offer.clone().to(user));
-            if gained.is_empty() {
+            if !gains {
                 commit = commit.unchanged(&member);
             } else {
                 // A role that was gained brings a new cookie value with the next answer.
@@ -194,6 +190,7 @@ impl Accounts {
                 .event(Action::MembershipChanged, user, now)
                 .with("team", team)
                 .with("ended", "yes");
+            let event = changes::noted(event, &before, &Offer::nothing(team.clone()));
             self.store.commit(Commit::because(event).remove(&membership)).await?;
             Ok(MembershipOutcome::Changed)
         })

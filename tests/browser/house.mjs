@@ -17,8 +17,11 @@ export const addresses = { office: '10.9.3.7', home: '203.0.113.9' };
 
 const bases = '/.portcullis';
 
-/** Starts a gateway and waits until it says `ready`. `signin` and `more` are added to the policy as they are; `mail` is where its mail goes. */
-export async function openHouse({ signin = '', more = '', mail = '' } = {}) {
+/**
+ * Starts a gateway and waits until it says `ready`. `signin` and `more` are added to the policy, with the application's port in the place of `{echo}`;
+ * `files` are more of its files by name; `mail` is where its mail goes.
+ */
+export async function openHouse({ signin = '', more = '', files = {}, mail = '' } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-browser-'));
   const echo = await startEcho();
   const [port, deadPort] = await freePorts(2);
@@ -28,8 +31,12 @@ export async function openHouse({ signin = '', more = '', mail = '' } = {}) {
   const config = join(folder, 'config/portcullis.toml');
   writeFileSync(config, settings(port, at('portal')) + (mail && `[mail]\nurl = "${mail}"\nfrom = "gate@example.org"\n`));
   const policy = join(folder, 'policies/house.toml');
-  const rules = houseRules(echo.port, deadPort, signin) + more;
+  const rules = houseRules(echo.port, deadPort, signin) + more.replaceAll('{echo}', echo.port);
   writeFileSync(policy, rules);
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, 'policies', name)), { recursive: true });
+    writeFileSync(join(folder, 'policies', name), text);
+  }
 
   const child = spawn(binary, ['serve', '--config', config], { stdio: ['ignore', 'pipe', 'pipe'] });
   const said = [];
@@ -60,6 +67,8 @@ export async function openHouse({ signin = '', more = '', mail = '' } = {}) {
     page: (path) => at('portal') + bases + path,
     /** Runs `portcullis ARGS` beside the running gateway and gives what it printed. */
     command: (...args) => execFileSync(binary, [...args, '--config', config], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim(),
+    /** The same with something on its standard input. */
+    commandWith: (input, ...args) => execFileSync(binary, [...args, '--config', config], { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'pipe'] }).trim(),
     /** The exit status and all words of a command that may fail. */
     attempt(...args) {
       try {

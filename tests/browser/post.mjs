@@ -52,7 +52,7 @@ export async function startPost() {
     /** Waits for a letter to somebody whose subject has these words. */
     letter(to, subject) {
       return new Promise((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error(`no letter to ${to} about ${subject}: ${JSON.stringify(letters)}`)), 60_000);
+        const late = setTimeout(() => reject(new Error(`no letter to ${to} about ${subject}: ${JSON.stringify(letters.map((one) => [one.to, one.subject]))}`)), 60_000);
         const look = () => {
           const found = letters.find((one) => one.to === to && one.subject.includes(subject));
           if (!found) return;

@@ -7,6 +7,7 @@
 
 import { existsSync } from 'node:fs';
 import { binary } from './house.mjs';
+import { endedInvitations, invitationStories } from './invitations.mjs';
 import { looks } from './looks.mjs';
 import { mailStories } from './mail.mjs';
 import { launch } from './people.mjs';
@@ -62,6 +63,8 @@ const began = Date.now();
 await play(stories('code', ''));
 await play(stories('digits', 'token_style = "digits", token_digits = 4'));
 await play(mailStories());
+await play(invitationStories());
+await play(endedInvitations());
 await play(looks());
 await browser.close();
 

@@ -5,6 +5,7 @@ use crate::accounts::invitee::AccountForm;
 use crate::model::event::Actor;
 use crate::model::invitation::Progress;
 use crate::model::membership::Offer;
+use crate::model::message::MessageStanding;
 use crate::model::name::TeamName;
 use crate::policy::definitions::{Role, Scope, Team};
 use crate::policy::delegation::{Giver, NotGiven};
@@ -374,17 +375,59 @@ async fn nobody_gives_what_they_may_not_give() {
     assert!(matches!(
         house
             .accounts
-            .change_invitation(id, &offer(&["helper", "secret"]), rules(), &admin, now)
+            .change_invitation(id, (&offer(&["helper"]), &offer(&["helper", "secret"])), rules(), &admin, now)
             .await
             .unwrap(),
         InviteOutcome::NotGiven(_)
     ));
     let changed = house
         .accounts
-        .change_invitation(id, &offer(&[]), rules(), &admin, now)
+        .change_invitation(id, (&offer(&["helper"]), &offer(&[])), rules(), &admin, now)
         .await
         .unwrap();
     assert!(matches!(changed, InviteOutcome::Invited(one) if one.invitation.offer.roles.is_empty()));
+    let late = (offer(&["helper"]), offer(&["secret"]));
+    let outcome = house
+        .accounts
+        .change_invitation(id, (&late.0, &late.1), rules(), &admin, now)
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcome, InviteOutcome::Moved),
+        "what somebody else changed is not overwritten: {outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn letters_of_a_withdrawn_invitation_are_not_sent_any_more() {
+    let house = House::with(HouseRules {
+        mail: true,
+        ..HouseRules::default()
+    });
+    house.add("ada@lab.example", Some(GOOD)).await;
+    let (id, by) = (house.invite(SAM).await.invitation.id, Acting::command_line());
+    let letters = async || {
+        let all = house.accounts.letters_about_invitation(&id.to_string()).await.unwrap();
+        let waiting = all.iter().filter(|one| one.standing() == MessageStanding::Waiting).count();
+        (all.len(), waiting)
+    };
+    assert_eq!(letters().await, (1, 1));
+    house.accounts.invite_again(id, rules(), &by, house.now()).await.unwrap();
+    assert_eq!(letters().await, (2, 1), "the link of the first has ended, and so has its letter");
+    assert!(house.accounts.withdraw_invitation(id, &by, house.now()).await.unwrap());
+    assert_eq!(letters().await, (2, 0));
+}
+
+#[tokio::test]
+async fn an_invitation_that_has_ended_is_sent_again_only_while_there_is_a_seat() {
+    let house = House::new();
+    house.add("ada@lab.example", Some(GOOD)).await;
+    let (sam, by) = (house.invite(SAM).await.invitation.id, Acting::command_line());
+    house.clock.advance(49 * HOUR);
+    house.invite("kim@northgate.example").await;
+    house.invite("lee@northgate.example").await;
+    let again = async || house.accounts.invite_again(sam, rules(), &by, house.now()).await.unwrap();
+    assert!(matches!(again().await, InviteOutcome::Full { seats: 2 }));
 }
 
 #[tokio::test]

@@ -190,6 +190,7 @@ fn told(desk: &Desk, outcome: InviteOutcome, now: Timestamp) -> Result<Answer, N
             ))
         }
         InviteOutcome::NotFound => Err(no("no-such-invitation", "the invitation is gone")),
+        InviteOutcome::Moved => Err(no("moved", "somebody else changed the invitation meanwhile; look at it again")),
         InviteOutcome::Ended => Err(no("ended", "the invitation has ended; `invite resend` makes a new link")),
     }
 }

@@ -8,7 +8,7 @@ use crate::accounts::{Acting, InviteOutcome, Member, NewInvitation};
 use crate::model::email::EmailAddress;
 use crate::model::id::ProjectId;
 use crate::model::membership::{Copied, Offer};
-use crate::model::name::{ApplicationName, PermissionName, RoleName, TeamName};
+use crate::model::name::{ApplicationName, IpPatternName, PermissionName, ProviderName, RoleName, TeamName};
 use crate::model::role::Power;
 use crate::model::team::{Level, Project};
 use crate::policy::definitions::IpPattern;
@@ -17,13 +17,14 @@ use crate::policy::foresee::{Foreseen, foresee, person_to_be};
 use crate::policy::{Reason, Verdict};
 
 use super::super::answer;
-use super::super::cx::{Cx, Outcome, Stop};
+use super::super::cx::{Cx, Outcome, Stop, fail};
 use super::super::pages::invitation::lasting;
 use super::super::refusal::words_for;
 use super::super::view::{BASE, Link, Tag};
 use super::super::words;
 use super::invitations::{HERE, invitation_of};
 use super::invite_view::{ApplicationTick, InviteFormPage, OfferView, ProjectRow, ReachRow, Tick};
+use super::membership::digest;
 use super::view::Choice;
 
 /// More members than this are typed rather than chosen from a list.
@@ -79,7 +80,7 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
 pub async fn show_change(cx: &mut Cx<'_>) -> Outcome {
     let (desk, offer, email) = Desk::of_open(cx).await?;
     let view = desk.view(cx, &offer);
-    Ok(cx.page(&change_page(cx, view, &email)?))
+    Ok(cx.page(&change_page(cx, view, &offer, &email)?))
 }
 
 /// POST `/admin/invitations/{invitation}`: what it promises is changed; the link stays.
@@ -89,7 +90,7 @@ pub async fn submit_change(cx: &mut Cx<'_>) -> Outcome {
     let wish = cx.form.value("do").to_owned();
     if wish != "send" {
         let view = desk.wished(cx, &wish, &mut offer).await?;
-        let page = change_page(cx, view, &email)?;
+        let page = change_page(cx, view, &before, &email)?;
         return Ok(if cx.form.failed() {
             cx.not_taken(StatusCode::UNPROCESSABLE_ENTITY, &page)
         } else {
@@ -97,20 +98,25 @@ pub async fn submit_change(cx: &mut Cx<'_>) -> Outcome {
         });
     }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    if !cx.form.failed() && cx.form.value("seen") != digest(&before) {
+        // Shown is what stands there now, with what was typed in the boxes: saving again is a decision.
+        fail(&mut cx.form, "", words::CHANGED_MEANWHILE);
+        status = StatusCode::CONFLICT;
+    }
     if !cx.form.failed() {
         let id = invitation_of(cx)?;
         let outcome = cx
             .app
             .accounts
-            .change_invitation(id, &offer, &cx.live.policies, &desk.by, cx.facts.now)
+            .change_invitation(id, (&before, &offer), &cx.live.policies, &desk.by, cx.facts.now)
             .await?;
         match told(cx, outcome, &desk.delegation.team.title)? {
             Ok(id) => return Ok(answer::see_other(&format!("{BASE}{HERE}?done=changed&which={id}"))),
             Err(refused) => status = refused,
         }
     }
-    let view = desk.view(cx, &offer);
-    Ok(cx.not_taken(status, &change_page(cx, view, &email)?))
+    let view = desk.compared(cx, &before, &offer, status);
+    Ok(cx.not_taken(status, &change_page(cx, view, &before, &email)?))
 }
 
 /// What came of it: the invitation, or the status of the page that says what to correct.
@@ -139,6 +145,7 @@ fn told(cx: &mut Cx<'_>, outcome: InviteOutcome, team: &str) -> Result<Result<St
                 .fail("email", "too_many_letters", words::too_many_letters(until, cx.facts.now));
             return Ok(Err(StatusCode::TOO_MANY_REQUESTS));
         }
+        InviteOutcome::Moved => fail(&mut cx.form, "", words::CHANGED_MEANWHILE),
         InviteOutcome::NotGiven(refused) => {
             note_refused(cx, &refused);
             return Ok(Err(StatusCode::FORBIDDEN));
@@ -324,7 +331,48 @@ impl<'p> Desk<'p> {
         Ok(Some(changes))
     }
 
-    /// What is different between two offers, a line each.
+    /// A form that was not taken; where somebody else was quicker, with what saving it now would change.
+    pub(super) fn compared(&self, cx: &Cx<'_>, stands: &Offer, typed: &Offer, status: StatusCode) -> OfferView {
+        let mut view = self.view(cx, typed);
+        if status == StatusCode::CONFLICT {
+            view.differs = Some(self.everything_different(cx, stands, typed));
+        }
+        view
+    }
+
+    /// What is different between two offers, roles and bounds included, a line each.
+    fn everything_different(&self, cx: &Cx<'_>, old: &Offer, new: &Offer) -> Vec<String> {
+        let policies = &cx.live.policies;
+        let role = |name: &RoleName| policies.role(name).map_or_else(|| name.to_string(), |role| role.title.clone());
+        let mut lines: Vec<String> = new
+            .roles
+            .difference(&old.roles)
+            .map(|name| format!("{}: given", role(name)))
+            .collect();
+        lines.extend(old.roles.difference(&new.roles).map(|name| format!("{}: taken away", role(name))));
+        if old.provider != new.provider {
+            let title = |name: &ProviderName| {
+                policies
+                    .provider(name)
+                    .map_or_else(|| name.to_string(), |provider| provider.title.clone())
+            };
+            let told = new.provider.as_ref().map_or_else(|| "none".to_owned(), title);
+            lines.push(format!("SAML ID provider: {told}"));
+        }
+        if old.ip_pattern != new.ip_pattern {
+            let title = |name: &IpPatternName| {
+                policies
+                    .ip_pattern(name)
+                    .map_or_else(|| name.to_string(), |pattern| pattern.title.clone())
+            };
+            let told = new.ip_pattern.as_ref().map_or_else(|| "none".to_owned(), title);
+            lines.push(format!("IP pattern: {told}"));
+        }
+        lines.extend(self.differences(old, new));
+        lines
+    }
+
+    /// What is different between two offers in applications and projects, a line each.
     fn differences(&self, old: &Offer, new: &Offer) -> Vec<String> {
         let mut lines = Vec::new();
         for application in &self.delegation.applications {
@@ -401,6 +449,7 @@ impl<'p> Desk<'p> {
                 .collect(),
             roles: self.roles(offer),
             copied: None,
+            differs: None,
             reach: None,
         }
     }
@@ -625,9 +674,18 @@ pub(super) fn new_page(cx: &Cx<'_>, offer: OfferView) -> InviteFormPage {
     }
 }
 
-fn change_page(cx: &Cx<'_>, offer: OfferView, email: &str) -> Result<InviteFormPage, Stop> {
+/// What whoever saves was shown first counts, until a conflict was told; `stands` is what stands there now.
+pub(super) fn seen(cx: &Cx<'_>, stands: &Offer) -> String {
+    match cx.form.value("seen") {
+        seen if seen.is_empty() || cx.form.failed() => digest(stands),
+        seen => seen.to_owned(),
+    }
+}
+
+fn change_page(cx: &Cx<'_>, offer: OfferView, stands: &Offer, email: &str) -> Result<InviteFormPage, Stop> {
     let id = invitation_of(cx)?;
     Ok(InviteFormPage {
+        seen: seen(cx, stands),
         action: format!("{BASE}{HERE}/{id}"),
         heading: format!("Invitation of {email}"),
         fresh: false,

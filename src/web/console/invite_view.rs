@@ -74,6 +74,8 @@ pub struct OfferView {
     pub roles: Vec<Tick>,
     /// What copying changed, if it was just done.
     pub copied: Option<Vec<String>>,
+    /// What saving would change of what somebody else has changed meanwhile.
+    pub differs: Option<Vec<String>>,
     /// What the person will reach, if it was asked for.
     pub reach: Option<Vec<ReachRow>>,
 }

@@ -13,7 +13,7 @@ use super::super::answer;
 use super::super::cx::{Cx, Outcome, Stop, fail};
 use super::super::view::{BASE, Link};
 use super::super::words;
-use super::invite::{Desk, new_page, note_refused, read_offer};
+use super::invite::{Desk, new_page, note_refused, read_offer, seen};
 use super::invite_view::{InviteFormPage, OfferView};
 use super::user::{asked_user, listed, open_words};
 use super::users::HERE;
@@ -65,7 +65,7 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
             Some(refused) => status = refused,
         }
     }
-    let view = desk.view(cx, &offer);
+    let view = desk.compared(cx, &member.offer, &offer, status);
     let drawn = page(cx, view, &member).await?;
     Ok(cx.not_taken(status, &drawn))
 }
@@ -149,11 +149,7 @@ async fn page(cx: &Cx<'_>, view: OfferView, member: &InTeam) -> Result<InviteFor
             name: member.name.clone(),
         },
         fresh: false,
-        // What was shown first counts, until a conflict was told.
-        seen: match cx.form.value("seen") {
-            seen if seen.is_empty() || cx.form.failed() => digest(&member.offer),
-            seen => seen.to_owned(),
-        },
+        seen: seen(cx, &member.offer),
         open_now: open_words(cx, member.user).await?,
         end: Some(format!("{here}/end")),
         action: here,
@@ -179,7 +175,8 @@ fn address(member: &InTeam) -> String {
 }
 
 /// What somebody has, in short: the form carries it, so that a change by somebody else in between is noticed.
-fn digest(offer: &Offer) -> String {
+/// Tells whether what was shown is what stands there now.
+pub(super) fn digest(offer: &Offer) -> String {
     let text = serde_json::to_vec(offer).unwrap_or_default();
     let mut digest = hex(&sha256(&text));
     digest.truncate(16);

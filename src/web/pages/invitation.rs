@@ -81,6 +81,8 @@ pub struct InviteJoinPage {
     pub other: Option<String>,
     /// Where to sign in, for who is not.
     pub sign_in: Option<Link>,
+    /// Whether the account still waits for its registration: it is not signed in to, but finished first.
+    pub waits: bool,
 }
 
 /// A link that opens nothing: used, ended, replaced, withdrawn, or never ours.
@@ -359,6 +361,7 @@ fn join_page(cx: &Cx<'_>, found: &Welcome, about: About, onward: Onward) -> Invi
         onward,
         other,
         sign_in,
+        waits: found.waits,
     }
 }
 

@@ -42,13 +42,14 @@ impl Written {
             mailed,
             password_hint: "12 characters or more. A few unrelated words work well.".to_owned(),
         };
-        let join = |other: Option<&str>, sign_in| InviteJoinPage {
+        let join = |other: Option<&str>, sign_in, waits| InviteJoinPage {
             frame: frame(),
             about: self.about(),
             form: Form::default(),
             onward: self.onward(),
             other: other.map(|other| self.s(other)),
             sign_in,
+            waits,
         };
         let token = |form, mailed| InviteTokenPage {
             frame: frame(),
@@ -83,9 +84,10 @@ impl Written {
                     provider: link("Northgate SSO"),
                 }),
             ),
-            ("invite-join", render(&join(None, None))),
-            ("invite-join-sign-in", render(&join(None, Some(link("Sign in to join"))))),
-            ("invite-join-other", render(&join(Some("lucia@uni.example"), None))),
+            ("invite-join", render(&join(None, None, false))),
+            ("invite-join-sign-in", render(&join(None, Some(link("Sign in to join")), false))),
+            ("invite-join-other", render(&join(Some("lucia@uni.example"), None, false))),
+            ("invite-join-waits", render(&join(None, None, true))),
             (
                 "invite-expired",
                 render(&InviteEndedPage {
@@ -173,6 +175,7 @@ impl Written {
                 ),
                 self.tick("role-data", "Team Data Administrator", "", true),
             ],
+            differs: full.then(|| vec![self.s("Team Data Administrator: given"), self.s("IP pattern: none")]),
             copied: full.then(|| vec![self.s("Notebook: given"), self.s("Project Kinase panel: member")]),
             reach: full.then(|| {
                 vec![
