@@ -1,8 +1,10 @@
-// Every page there is, looked at with axe: light and dark, 1280 and 390 px wide, without sideways scroll, and once more without script.
+// Every page there is, looked at with axe: light and dark, 1280 and 390 px wide and with text twice as large, without sideways scroll, and once
+// more without script. What the server sent is read by an HTML validator.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { HtmlValidate } from 'html-validate';
 import { addresses, openHouse } from './house.mjs';
 import { fill, heading, home, must, noComplaints, openMenu, person, press, row, says, signIn } from './people.mjs';
 
@@ -11,12 +13,23 @@ const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-pra
 const schemes = ['light', 'dark'];
 const widths = [1280, 390];
 const shots = process.env.PORTCULLIS_SHOTS;
+// Tables say what they are: where a phone draws their rows as cards, `display` takes their meaning away.
+const validator = new HtmlValidate({ root: true, extends: ['html-validate:recommended'], rules: { 'no-redundant-role': 'off' } });
+
+/** What a validator finds wrong with a page as the server sent it. */
+async function invalid(page) {
+  const text = await page.served;
+  if (!text) return ['what the server sent is not known, so no validator read it'];
+  const report = await validator.validateString(text);
+  return report.results.flatMap((one) => one.messages).map((one) => `line ${one.line}:${one.column}: ${one.ruleId}: ${one.message}`);
+}
 
 /** What axe and the ruler find wrong with a page as it stands, in every look; leaves pictures if a folder for them is named. */
 export async function look(page, name) {
-  const wrong = [];
-  for (const width of widths) {
+  const wrong = await invalid(page);
+  for (const [width, text] of [...widths.map((width) => [width, '']), [1280, '200%']]) {
     await page.setViewportSize({ width, height: 900 });
+    await page.evaluate((size) => { document.documentElement.style.fontSize = size; }, text);
     for (const colorScheme of schemes) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       const found = await page.evaluate(async ({ source, values }) => {
@@ -27,13 +40,15 @@ export async function look(page, name) {
           sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
         };
       }, { source: axeSource, values: rules }).catch((error) => ({ violations: [`axe did not run: ${error.message}`], sideways: 0 }));
-      wrong.push(...found.violations.map((one) => `${colorScheme} ${width}: ${one}`));
-      if (found.sideways > 0) wrong.push(`${colorScheme} ${width}: scrolls ${found.sideways} px sideways`);
-      if (shots) await page.screenshot({ path: join(shots, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.${colorScheme}.${width}.png`), fullPage: true });
+      const where = `${colorScheme} ${width}${text && ` at ${text}`}`;
+      wrong.push(...found.violations.map((one) => `${where}: ${one}`));
+      if (found.sideways > 0) wrong.push(`${where}: scrolls ${found.sideways} px sideways`);
+      if (shots) await page.screenshot({ path: join(shots, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.${colorScheme}.${width}${text.replace('%', '')}.png`), fullPage: true });
     }
   }
   await page.setViewportSize({ width: 1280, height: 900 });
-  must(wrong.length === 0, `axe finds nothing on "${name}"`, wrong);
+  await page.evaluate(() => document.documentElement.style.removeProperty('font-size'));
+  must(wrong.length === 0, `axe and the validator find nothing on "${name}"`, wrong);
 }
 
 const ada = { email: 'ada@example.org', password: 'walnut orbit ledger 7' };

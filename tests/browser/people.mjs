@@ -44,6 +44,12 @@ export async function person(browser, { from = addresses.office, ...options } = 
       if (/violates the following|Content Security Policy|Trusted ?Type/i.test(message.text()) || (message.type() === 'error' && !quiet)) complaints.push(`${page.url()}: ${message.text()}`);
     });
   });
+  // What the server sent last of each page: the browser mends what it reads.
+  context.on('response', (response) => {
+    const request = response.request();
+    if (!request.isNavigationRequest() || request.frame().parentFrame() || !/^text\/html/.test(response.headers()['content-type'] ?? '')) return;
+    request.frame().page().served = response.text().catch(() => '');
+  });
   const page = await context.newPage();
   return { context, page, complaints };
 }
