@@ -1,5 +1,7 @@
 //! One step for each form that the store has had: forward only, with a copy made before.
 
+mod form_2;
+
 use std::path::{Path, PathBuf};
 
 use redb::Database;
@@ -11,7 +13,16 @@ use super::error::{OpenError, StoreError};
 use super::redb::{META, Medium, SCHEMA_KEY, Tables, in_transaction};
 
 /// The form that this version writes.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
+
+/// What is made of a store before it is stepped forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// A portable copy beside it.
+    Copy,
+    /// Nothing: it was just made out of such a copy.
+    Nothing,
+}
 
 /// What brings a store to the next form. Numbers follow each other without a gap.
 pub(super) struct Migration {
@@ -22,9 +33,9 @@ pub(super) struct Migration {
 }
 
 /// Every step there is, the oldest first.
-pub(super) const MIGRATIONS: &[Migration] = &[];
+pub(super) const MIGRATIONS: &[Migration] = &[Migration { to: 2, run: form_2::run }];
 
-/// Brings a store from the form it was `found` in to the newest, or refuses one that is newer.
+/// Brings a store from the form it was `found` in to the newest, or refuses one that is newer. Says whether anything was to be done.
 ///
 /// # Errors
 /// [`OpenError::Newer`]; [`OpenError::CopyBefore`] or [`OpenError::Migration`], after which the store is as the last good step left it.
@@ -33,17 +44,17 @@ pub(super) fn migrate(
     medium: &dyn Medium,
     found: u32,
     migrations: &[Migration],
-    now: Timestamp,
-) -> Result<(), OpenError> {
+    (before, now): (Before, Timestamp),
+) -> Result<bool, OpenError> {
     let known = migrations.last().map_or(SCHEMA, |migration| migration.to);
     if found > known {
         return Err(OpenError::Newer { found, known });
     }
     let due: Vec<&Migration> = migrations.iter().filter(|migration| migration.to > found).collect();
     if due.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
-    if !medium.is_memory() {
+    if before == Before::Copy && !medium.is_memory() {
         let copy = copy_name(medium.path(), found, now);
         backup::write_still(database, &copy).map_err(|error| OpenError::CopyBefore(Box::new(error)))?;
         tracing::info!(copy = %copy.display(), schema = found, "store-copied-before-migration");
@@ -64,7 +75,7 @@ pub(super) fn migrate(
         }
         tracing::info!(schema = migration.to, "store-migrated");
     }
-    Ok(())
+    Ok(true)
 }
 
 /// `portcullis.redb` of form 1 is copied to `portcullis.redb.schema-1.1753000000.backup` beside it.
@@ -86,6 +97,8 @@ mod tests {
     use crate::store::{Store, restore};
 
     const NOW: Timestamp = Timestamp::from_secs(1_900_000_000);
+    /// A form that is not there yet.
+    const NEXT: u32 = SCHEMA + 1;
 
     fn keyring() -> Arc<Keyring> {
         Arc::new(Keyring::new(MasterKey::from_bytes([7; 32]), Vec::new()))
@@ -122,15 +135,24 @@ mod tests {
         let path = folder.path().join("p.redb");
         a_store(&path);
         let medium = OnFile::new(&path);
-        let steps = [Migration { to: 2, run: put_row }];
+        let steps = [Migration { to: NEXT, run: put_row }];
         let database = open_database(&medium).unwrap();
-        migrate(&database, &medium, 1, &steps, NOW).unwrap();
-        migrate(&database, &medium, 2, &steps, NOW).unwrap();
+        assert!(migrate(&database, &medium, SCHEMA, &steps, (Before::Copy, NOW)).unwrap());
+        assert!(!migrate(&database, &medium, NEXT, &steps, (Before::Copy, NOW)).unwrap());
         assert_eq!(singles(&database), [b"stepped"]);
         drop(database);
         let newer = Store::open(&path, &keyring(), &Random::System, NOW).unwrap_err();
-        assert!(matches!(newer, OpenError::Newer { found: 2, known: SCHEMA }), "{newer}");
-        let copy = folder.path().join("p.redb.schema-1.1900000000.backup");
+        assert!(
+            matches!(
+                newer,
+                OpenError::Newer {
+                    found: NEXT,
+                    known: SCHEMA
+                }
+            ),
+            "{newer}"
+        );
+        let copy = folder.path().join(format!("p.redb.schema-{SCHEMA}.1900000000.backup"));
         let back = folder.path().join("back.redb");
         restore(&copy, &back, &keyring(), &Random::System, NOW).unwrap();
         assert_eq!(singles(&open_database(&OnFile::new(&back)).unwrap()), Vec::<Vec<u8>>::new());
@@ -143,15 +165,15 @@ mod tests {
         a_store(&path);
         let medium = OnFile::new(&path);
         let steps = [
-            Migration { to: 2, run: put_row },
+            Migration { to: NEXT, run: put_row },
             Migration {
-                to: 3,
+                to: NEXT + 1,
                 run: half_then_fail,
             },
         ];
         let database = open_database(&medium).unwrap();
-        let failed = migrate(&database, &medium, 1, &steps, NOW).unwrap_err();
-        assert!(matches!(failed, OpenError::Migration { to: 3, .. }), "{failed}");
+        let failed = migrate(&database, &medium, SCHEMA, &steps, (Before::Copy, NOW)).unwrap_err();
+        assert!(matches!(failed, OpenError::Migration { to, .. } if to == NEXT + 1), "{failed}");
         assert_eq!(singles(&database), [b"stepped"], "the good step stays, nothing of the bad one");
     }
 }

@@ -33,7 +33,7 @@ pub use records::{
     SecretRecord, SessionIndex, SessionValueIndex, SigningKeyRecord, TeamIndex, TheFirst, TokenUnique, UserIndex, UserUnique, WhichTree,
 };
 pub use redb::{InMemory, Medium, OnFile};
-pub use rows::{Change, IndexKey, Kind, Revision, Unique, UniqueKey};
+pub use rows::{Change, Index, IndexKey, Kind, Revision, Unique, UniqueKey};
 
 use record::{decode, versioned};
 use records::Rewrap;

@@ -128,7 +128,22 @@ pub enum Unique {
 }
 
 impl Unique {
-    /// The name that the unique key is stored under.
+    /// The byte that its values are stored behind. It is in every store there is, so it stays.
+    const fn tag(self) -> u8 {
+        match self {
+            // The keys of a table are unique of themselves, and in no other.
+            Self::Key(_) => b'-',
+            Self::UserEmail => b'm',
+            Self::Username => b'n',
+            Self::ExternalIdentity => b'x',
+            Self::LiveToken => b't',
+            Self::ProjectName => b'p',
+            Self::InvitationSecret => b's',
+            Self::OpenInvitation => b'i',
+        }
+    }
+
+    /// What messages call it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -168,48 +183,123 @@ impl UniqueKey {
 
     /// The bytes an engine keeps it under.
     pub(super) fn stored(&self) -> Vec<u8> {
-        let mut bytes = self.rule.name().as_bytes().to_vec();
-        bytes.push(0);
+        let mut bytes = Vec::with_capacity(self.value.len() + 1);
+        bytes.push(self.rule.tag());
         bytes.extend_from_slice(&self.value);
         bytes
+    }
+}
+
+/// How rows are grouped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Index {
+    /// By how their own key begins: nothing needs to be kept for it.
+    ByKey,
+    /// Users by a role of theirs.
+    UsersByRole,
+    /// Memberships by their user.
+    MembershipsByUser,
+    /// Projects by their team.
+    ProjectsByTeam,
+    /// Groups by their team.
+    GroupsByTeam,
+    /// Invitations by their team.
+    InvitationsByTeam,
+    /// Sessions by their user.
+    SessionsByUser,
+    /// Cookie values by their session.
+    SessionValuesBySession,
+    /// Letters by how they stand.
+    OutboxByStanding,
+    /// Letters by the user they are about.
+    OutboxByUser,
+    /// Letters by the invitation they are about.
+    OutboxByInvitation,
+    /// Letters by team.
+    OutboxByTeam,
+}
+
+impl Index {
+    /// The byte that its entries are stored behind, if it has any. It is in every store there is, so it stays.
+    const fn tag(self) -> Option<u8> {
+        match self {
+            Self::ByKey => None,
+            Self::UsersByRole => Some(b'r'),
+            Self::MembershipsByUser => Some(b'm'),
+            Self::ProjectsByTeam => Some(b'p'),
+            Self::GroupsByTeam => Some(b'g'),
+            Self::InvitationsByTeam => Some(b'i'),
+            Self::SessionsByUser => Some(b's'),
+            Self::SessionValuesBySession => Some(b'v'),
+            Self::OutboxByStanding => Some(b'O'),
+            Self::OutboxByUser => Some(b'U'),
+            Self::OutboxByInvitation => Some(b'I'),
+            Self::OutboxByTeam => Some(b'T'),
+        }
     }
 }
 
 /// A group of rows that are listed together, in the order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IndexKey {
-    /// Name of the index.
-    pub name: &'static str,
-    /// Which group: the user whose sessions these are.
+    /// Which index.
+    pub index: Index,
+    /// Which group: the user whose sessions these are, or how their keys begin.
     pub group: Vec<u8>,
 }
 
 impl IndexKey {
     /// The rows of that group.
     #[must_use]
-    pub fn new(name: &'static str, group: impl Into<Vec<u8>>) -> Self {
-        Self { name, group: group.into() }
+    pub fn new(index: Index, group: impl Into<Vec<u8>>) -> Self {
+        Self {
+            index,
+            group: group.into(),
+        }
     }
 
-    /// The bytes that the entries of the group begin with.
+    /// Whether entries are kept for it, as opposed to a group that the keys of the rows make.
+    pub(super) fn is_kept(&self) -> bool {
+        self.index.tag().is_some()
+    }
+
+    /// The bytes that the entries of the group begin with, or the keys of its rows.
     pub(super) fn prefix(&self) -> Vec<u8> {
-        let mut bytes = self.name.as_bytes().to_vec();
-        bytes.push(0);
+        let Some(tag) = self.index.tag() else {
+            return self.group.clone();
+        };
+        let mut bytes = Vec::with_capacity(self.group.len() + 64);
+        bytes.push(tag);
         push_measured(&mut bytes, &self.group);
         bytes
     }
 
-    /// The bytes of the entry of one row.
+    /// The bytes of the entry of one row, or its place among the keys of the group. A key of another group has a place at an end of it.
     pub(super) fn entry(&self, key: &[u8]) -> Vec<u8> {
         let mut bytes = self.prefix();
+        if !self.is_kept() {
+            if key.starts_with(&bytes) {
+                return key.to_vec();
+            }
+            if key > bytes.as_slice() {
+                bytes.extend_from_slice(&[0xFF; 64]);
+            }
+            return bytes;
+        }
         bytes.extend_from_slice(key);
         bytes
     }
 }
 
-/// Appends `part` behind its length, so that no two rows of parts have the same bytes.
+/// Appends `part` behind its length, so that no two rows of parts have the same bytes. The shorter sorts before the longer.
 pub(super) fn push_measured(bytes: &mut Vec<u8>, part: &[u8]) {
-    bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+    match u8::try_from(part.len()) {
+        Ok(length @ ..0x80) => bytes.push(length),
+        _ => {
+            let length = u32::try_from(part.len()).unwrap_or(u32::MAX) | 1 << 31;
+            bytes.extend_from_slice(&length.to_be_bytes());
+        }
+    }
     bytes.extend_from_slice(part);
 }
 
@@ -225,7 +315,7 @@ pub(super) struct Body {
     pub(super) json: Vec<u8>,
 }
 
-/// A row as it is kept: one byte for the shape, eight for the revision, then JSON.
+/// A row: one byte below 128 for the shape, eight for the revision, then JSON. An engine may keep it otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) revision: Revision,
@@ -242,7 +332,7 @@ impl Row {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (shape, rest) = bytes.split_first()?;
+        let (shape, rest) = bytes.split_first().filter(|(shape, _)| **shape < 0x80)?;
         let (revision, json) = rest.split_first_chunk::<8>()?;
         Some(Self {
             revision: Revision(u64::from_be_bytes(*revision)),
@@ -313,13 +403,68 @@ mod tests {
         };
         assert_eq!(Row::decode(&row.encode()), Some(row));
         assert_eq!(Row::decode(&[1, 0, 0]), None);
+        assert_eq!(Row::decode(&[0x81; 20]), None, "no shape of a row");
     }
 
     #[test]
     fn groups_of_an_index_never_run_into_each_other() {
-        let entry = |group: &[u8], key: &[u8]| IndexKey::new("x", group).entry(key);
+        let entry = |group: &[u8], key: &[u8]| IndexKey::new(Index::UsersByRole, group).entry(key);
         assert_ne!(entry(b"a", b"bc"), entry(b"ab", b"c"));
-        assert!(!entry(b"ab", b"c").starts_with(&IndexKey::new("x", b"a".as_slice()).prefix()));
+        assert!(!entry(b"ab", b"c").starts_with(&IndexKey::new(Index::UsersByRole, b"a".as_slice()).prefix()));
+    }
+
+    #[test]
+    fn a_key_of_another_group_has_its_place_at_an_end_of_this_one() {
+        let group = IndexKey::new(Index::ByKey, b"mm".as_slice());
+        assert_eq!(group.entry(b"mmx"), b"mmx");
+        assert_eq!(group.entry(b"aax"), b"mm");
+        assert!(
+            group.entry(b"zzx").starts_with(b"mm") && group.entry(b"zzx").as_slice() > [b"mm".as_slice(), &[0xFF; 16]].concat().as_slice()
+        );
+    }
+
+    #[test]
+    fn no_two_uniques_and_no_two_indexes_are_kept_behind_the_same_byte() {
+        use std::collections::BTreeSet;
+        let rules = [
+            Unique::UserEmail,
+            Unique::Username,
+            Unique::ExternalIdentity,
+            Unique::LiveToken,
+            Unique::ProjectName,
+            Unique::InvitationSecret,
+            Unique::OpenInvitation,
+        ];
+        assert_eq!(rules.map(Unique::tag).into_iter().collect::<BTreeSet<_>>().len(), rules.len());
+        let indexes = [
+            Index::UsersByRole,
+            Index::MembershipsByUser,
+            Index::ProjectsByTeam,
+            Index::GroupsByTeam,
+            Index::InvitationsByTeam,
+            Index::SessionsByUser,
+            Index::SessionValuesBySession,
+            Index::OutboxByStanding,
+            Index::OutboxByUser,
+            Index::OutboxByInvitation,
+            Index::OutboxByTeam,
+        ];
+        assert_eq!(
+            indexes.map(Index::tag).into_iter().flatten().collect::<BTreeSet<_>>().len(),
+            indexes.len()
+        );
+    }
+
+    #[test]
+    fn parts_of_any_length_sort_by_it_and_never_run_into_each_other() {
+        let measured = |length: usize| {
+            let mut bytes = Vec::new();
+            push_measured(&mut bytes, &vec![b'a'; length]);
+            bytes
+        };
+        let lengths = [0, 1, 127, 128, 129, 255, 256, 70_000];
+        assert!(lengths.map(measured).is_sorted());
+        assert_eq!(measured(127).len(), 128);
     }
 
     #[test]

@@ -5,10 +5,19 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis::base::random::Random;
+use portcullis::base::time::HOUR;
 use portcullis::model::event::Action;
-use portcullis::model::id::UserId;
+use portcullis::model::id::{SessionId, UserId};
+use portcullis::model::membership::Membership;
+use portcullis::model::name::RoleName;
+use portcullis::model::session::SessionValueRecord;
+use portcullis::model::team::Project;
+use portcullis::model::token::{OneTimeToken, Reset};
 use portcullis::model::user::User;
-use portcullis::store::{BackupError, Commit, Flaw, OnFile, Page, Store, restore};
+use portcullis::store::{
+    BackupError, Commit, Flaw, MembershipIndex, OnFile, Page, SessionValueIndex, Store, TeamIndex, TokenUnique, UserIndex, UserUnique,
+    restore,
+};
 use redb::{ReadableDatabase, ReadableTable, TableHandle};
 
 use crate::house::{event, ring, session, start, store_on, user, value};
@@ -157,4 +166,63 @@ async fn a_backup_that_was_cut_or_changed_is_refused_and_leaves_nothing() {
         }
         assert!(!at("new.redb").exists() && !at("new.redb.restoring").exists(), "{name}");
     }
+}
+
+/// `tests/data/store/form-1.backup` was made by a version before this form, of 30 people, some of them in two teams, five with a session
+/// and a token, and a project.
+#[tokio::test]
+async fn a_backup_of_the_first_form_restores_and_is_brought_to_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.redb");
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store/form-1.backup");
+    let report = restore(&old, &path, &ring(), &Random::System, start()).unwrap();
+    assert_eq!(report.audit.unwrap().entries, 31);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    let store = store_on(Box::new(OnFile::new(&path)));
+    for number in 1..=30 {
+        let whole = store.get::<User>(&UserId::from_number(number)).await.unwrap().unwrap().record;
+        assert_eq!(whole, user(number));
+        let email = UserUnique::Email(whole.email.clone().unwrap());
+        assert_eq!(store.find::<User>(&email).await.unwrap().unwrap().record, whole);
+        let name = UserUnique::Username(whole.username.clone());
+        assert_eq!(store.find::<User>(&name).await.unwrap().unwrap().record, whole);
+    }
+    let admins = Page::<User>::of(&UserIndex::Role(RoleName::admin()), 99);
+    assert_eq!(store.list(admins).await.unwrap().len(), 30);
+    let members = async |team: &str| {
+        let page = Page::<Membership>::of(&MembershipIndex::OfTeam(team.parse().unwrap()), 99);
+        let members = store.list(page).await.unwrap();
+        members.iter().map(|member| member.user.number()).collect::<Vec<_>>()
+    };
+    assert_eq!(members("lab").await, (1..=30).collect::<Vec<u128>>());
+    assert_eq!(members("informatics").await, (1..=10).map(|third| third * 3).collect::<Vec<u128>>());
+    let of_three = Page::<Membership>::of(&MembershipIndex::OfUser(UserId::from_number(3)), 9);
+    assert_eq!(store.list(of_three).await.unwrap().len(), 2);
+    let project = Page::<Project>::of(&TeamIndex::OfTeam("lab".parse().unwrap()), 9);
+    assert_eq!(store.list(project).await.unwrap().len(), 1);
+    for number in 1..=5 {
+        assert!(
+            store
+                .find::<OneTimeToken<Reset>>(&TokenUnique::OfUser(UserId::from_number(number)))
+                .await
+                .unwrap()
+                .is_some()
+        );
+        let values = Page::<SessionValueRecord>::of(&SessionValueIndex::OfSession(SessionId::from_number(number)), 9);
+        assert_eq!(store.list(values).await.unwrap()[0].record, value(&number.to_be_bytes(), number));
+    }
+    let taken = store.commit(Commit::because(event(Action::UserCreated)).create(&user(7))).await;
+    assert!(taken.is_err(), "what was unique stays so");
+    // And everything goes when its time has come, with what hangs on it.
+    let gone = store.sweep(start().after(HOUR * 2)).await.unwrap();
+    assert_eq!((gone.rows, gone.sessions), (10, 5));
+    assert!(store.list::<SessionValueRecord>(Page::first(9)).await.unwrap().is_empty());
+    assert!(store.read_all().await.unwrap() > 0);
+
+    // From here on it is a store as any other.
+    store.backup(&folder.path().join("new.backup")).await.unwrap();
+    store.close().await;
+    let again = folder.path().join("again.redb");
+    restore(&folder.path().join("new.backup"), &again, &ring(), &Random::System, start()).unwrap();
+    assert_eq!(content(&again), content(&path));
 }

@@ -7,7 +7,7 @@ use crate::model::id::{MessageId, UserId};
 use crate::model::message::{FAILED_KEPT, Message, MessageStanding, MessageState, SENT_KEPT, Sealing};
 use crate::model::name::TeamName;
 use crate::store::record::{Never, Record};
-use crate::store::rows::{Change, IndexKey, Kind, UniqueKey};
+use crate::store::rows::{Change, Index, IndexKey, Kind, UniqueKey};
 
 use super::{Rewrap, keyed_by_number, nothing_else_unique};
 
@@ -45,10 +45,10 @@ impl Record for Message {
 
     fn index_key(index: &MessageIndex) -> IndexKey {
         match index {
-            MessageIndex::Standing(standing) => IndexKey::new("outbox_by_standing", standing.word()),
-            MessageIndex::AboutUser(user) => IndexKey::new("outbox_by_user", user.number().to_be_bytes()),
-            MessageIndex::AboutInvitation(invitation) => IndexKey::new("outbox_by_invitation", invitation.as_bytes()),
-            MessageIndex::OfTeam(team) => IndexKey::new("outbox_by_team", team.as_str()),
+            MessageIndex::Standing(standing) => IndexKey::new(Index::OutboxByStanding, standing.word()),
+            MessageIndex::AboutUser(user) => IndexKey::new(Index::OutboxByUser, user.number().to_be_bytes()),
+            MessageIndex::AboutInvitation(invitation) => IndexKey::new(Index::OutboxByInvitation, invitation.as_bytes()),
+            MessageIndex::OfTeam(team) => IndexKey::new(Index::OutboxByTeam, team.as_str()),
         }
     }
 

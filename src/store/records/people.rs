@@ -6,7 +6,7 @@ use crate::model::membership::Membership;
 use crate::model::name::{RoleName, TeamName, Username};
 use crate::model::user::{ExternalIdentity, User};
 use crate::store::record::{Never, Record};
-use crate::store::rows::{Change, IndexKey, Kind, Unique, UniqueKey, push_measured};
+use crate::store::rows::{Change, Index, IndexKey, Kind, Unique, UniqueKey, push_measured};
 
 use super::{keyed_by_number, nothing_else_unique};
 
@@ -61,7 +61,7 @@ impl Record for User {
 
     fn index_key(index: &UserIndex) -> IndexKey {
         let UserIndex::Role(role) = index;
-        IndexKey::new("users_by_role", role.as_str())
+        IndexKey::new(Index::UsersByRole, role.as_str())
     }
 
     fn change(&self) -> Option<Change> {
@@ -78,6 +78,13 @@ pub enum MembershipIndex {
     OfTeam(TeamName),
 }
 
+/// What the keys of a team's memberships begin with.
+fn team_prefix(team: &TeamName) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(team.as_str().len() + 20);
+    push_measured(&mut bytes, team.as_str().as_bytes());
+    bytes
+}
+
 impl Record for Membership {
     type Key = (TeamName, UserId);
     type Index = MembershipIndex;
@@ -89,8 +96,7 @@ impl Record for Membership {
     }
 
     fn key_bytes((team, user): &Self::Key) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        push_measured(&mut bytes, team.as_str().as_bytes());
+        let mut bytes = team_prefix(team);
         bytes.extend_from_slice(&user.number().to_be_bytes());
         bytes
     }
@@ -103,8 +109,8 @@ impl Record for Membership {
 
     fn index_key(index: &MembershipIndex) -> IndexKey {
         match index {
-            MembershipIndex::OfUser(user) => IndexKey::new("memberships_by_user", user.number().to_be_bytes()),
-            MembershipIndex::OfTeam(team) => IndexKey::new("memberships_by_team", team.as_str()),
+            MembershipIndex::OfUser(user) => IndexKey::new(Index::MembershipsByUser, user.number().to_be_bytes()),
+            MembershipIndex::OfTeam(team) => IndexKey::new(Index::ByKey, team_prefix(team)),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::model::id::{SessionId, TokenId, UserId};
 use crate::model::session::{Session, SessionValueRecord};
 use crate::model::token::{OneTimeToken, TokenKind, TokenPurpose};
 use crate::store::record::{Never, Record};
-use crate::store::rows::{Change, IndexKey, Kind, Unique, UniqueKey};
+use crate::store::rows::{Change, Index, IndexKey, Kind, Unique, UniqueKey};
 
 use super::{in_no_group, keyed_by_number, nothing_else_unique};
 
@@ -31,7 +31,7 @@ impl Record for Session {
 
     fn index_key(index: &SessionIndex) -> IndexKey {
         let SessionIndex::OfUser(user) = index;
-        IndexKey::new("sessions_by_user", user.number().to_be_bytes())
+        IndexKey::new(Index::SessionsByUser, user.number().to_be_bytes())
     }
 
     fn expires(&self) -> Option<Timestamp> {
@@ -71,7 +71,7 @@ impl Record for SessionValueRecord {
 
     fn index_key(index: &SessionValueIndex) -> IndexKey {
         let SessionValueIndex::OfSession(session) = index;
-        IndexKey::new("session_values_by_session", session.number().to_be_bytes())
+        IndexKey::new(Index::SessionValuesBySession, session.number().to_be_bytes())
     }
 
     fn expires(&self) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ use crate::model::invitation::{Invitation, KEPT};
 use crate::model::name::{PersonName, TeamName, fold_name};
 use crate::model::team::{Group, Project, Team};
 use crate::store::record::{Never, Record};
-use crate::store::rows::{Change, IndexKey, Kind, Unique, UniqueKey, push_measured};
+use crate::store::rows::{Change, Index, IndexKey, Kind, Unique, UniqueKey, push_measured};
 
 use super::{in_no_group, keyed_by_number, nothing_else_unique};
 
@@ -20,7 +20,7 @@ pub enum TeamIndex {
 }
 
 macro_rules! in_one_team {
-    ($index:literal) => {
+    ($index:expr) => {
         type Index = TeamIndex;
 
         fn index_key(index: &TeamIndex) -> IndexKey {
@@ -73,7 +73,7 @@ impl Record for Project {
         UniqueKey::new(Unique::ProjectName, value)
     }
 
-    in_one_team!("projects_by_team");
+    in_one_team!(Index::ProjectsByTeam);
 
     fn indexes(&self) -> Vec<TeamIndex> {
         vec![TeamIndex::OfTeam(self.team.clone())]
@@ -92,7 +92,7 @@ impl Record for Group {
 
     nothing_else_unique!();
 
-    in_one_team!("groups_by_team");
+    in_one_team!(Index::GroupsByTeam);
 
     fn indexes(&self) -> Vec<TeamIndex> {
         vec![TeamIndex::OfTeam(self.team.clone())]
@@ -118,7 +118,7 @@ impl Record for Invitation {
 
     keyed_by_number!(InvitationId);
 
-    in_one_team!("invitations_by_team");
+    in_one_team!(Index::InvitationsByTeam);
 
     fn uniques(&self) -> Vec<InvitationUnique> {
         vec![

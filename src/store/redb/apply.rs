@@ -196,7 +196,7 @@ impl Batch<'_, '_> {
                 self.tables.delete(UNIQUES, &unique.stored())?;
             }
         }
-        for index in &before.indexes {
+        for index in before.indexes.iter().filter(|index| index.is_kept()) {
             if after.is_none_or(|after| !after.indexes.contains(index)) {
                 self.tables.delete(INDEXES, &index.entry(&step.key))?;
             }
@@ -231,8 +231,8 @@ impl Batch<'_, '_> {
         for unique in &marks.uniques {
             self.tables.put(UNIQUES, &unique.stored(), key)?;
         }
-        for index in &marks.indexes {
-            self.tables.put(INDEXES, &index.entry(key), key)?;
+        for index in marks.indexes.iter().filter(|index| index.is_kept()) {
+            self.tables.put(INDEXES, &index.entry(key), &[])?;
         }
         match marks.expires {
             Some(at) => self.tables.put(EXPIRY, &expiry_key(at, kind, key), &[]),
@@ -381,8 +381,12 @@ impl Batch<'_, '_> {
     }
 
     fn group(&mut self, index: &IndexKey) -> Result<Vec<Vec<u8>>, Fault> {
-        let entries = self.tables.beginning(INDEXES, &index.prefix(), usize::MAX)?;
-        Ok(entries.into_iter().map(|(_, key)| key).collect())
+        let prefix = index.prefix();
+        let entries = self.tables.beginning(INDEXES, &prefix, usize::MAX)?;
+        Ok(entries
+            .into_iter()
+            .filter_map(|(entry, _)| entry.get(prefix.len()..).map(<[u8]>::to_vec))
+            .collect())
     }
 
     /// Signs the end of the trail if it has moved since the last mark.

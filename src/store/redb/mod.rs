@@ -5,6 +5,7 @@ mod looking;
 mod medium;
 mod notes;
 mod opening;
+mod packing;
 mod raw;
 mod tables;
 mod writer;
@@ -28,6 +29,7 @@ use crate::model::id::SessionId;
 use super::chain::Mark;
 use super::commit::Commit;
 use super::error::{Cause, OpenError, StoreError};
+use super::migrate::Before;
 use super::record::Side;
 use super::records::AttemptKey;
 use super::rows::{Change, IndexKey, Kind, Row, UniqueKey};
@@ -40,8 +42,8 @@ pub(in crate::store) use notes::Notes;
 pub(in crate::store) use opening::open_database;
 use opening::{prepare, shrink};
 pub(in crate::store) use raw::{count_rows, load, read_rows, read_slice};
-pub(in crate::store) use tables::{AUDIT, MARKS, META, Pair, Spot, Tables, Touched, all_tables};
-use tables::{Fault, INDEXES, UNIQUES, read_many, read_one, read_side};
+pub(in crate::store) use tables::{AUDIT, INDEXES, MARKS, META, Pair, Spot, Tables, Touched, UNIQUES, all_tables};
+use tables::{Fault, read_many, read_one, read_side};
 pub(in crate::store) use writer::in_transaction;
 use writer::{Job, Writer};
 
@@ -117,15 +119,15 @@ impl Shared {
         }
     }
 
-    /// A store that is only read: prepared as for use, without the threads.
+    /// A store out of a backup, that is only read: prepared as for use, without the threads.
     pub(in crate::store) fn still(
-        database: Database,
+        mut database: Database,
         medium: Box<dyn Medium>,
         keyring: &Keyring,
         random: &Random,
         now: Timestamp,
     ) -> Result<Self, OpenError> {
-        let state = prepare(&database, &*medium, keyring, random, now)?;
+        let state = prepare(&mut database, &*medium, keyring, random, (Before::Nothing, now))?;
         Ok(Self::new(database, medium, &Arc::new(keyring.clone()), state.revision))
     }
 
@@ -186,7 +188,7 @@ impl Redb {
     ) -> Result<Self, OpenError> {
         let mut database = open_database(&*medium)?;
         shrink(&mut database, &*medium)?;
-        let state = prepare(&database, &*medium, keyring, random, now)?;
+        let state = prepare(&mut database, &*medium, keyring, random, (Before::Copy, now))?;
         let shared = Arc::new(Shared::new(database, medium, keyring, state.revision));
         let thread = |source| OpenError::Io {
             path: shared.medium.path().to_owned(),
@@ -303,11 +305,16 @@ impl Redb {
                     let rows = read_side(transaction, kind.table(), &[], &side, limit)?;
                     return Ok(rows.into_iter().map(|(_, value)| value).collect::<Vec<_>>());
                 };
-                let side = side.map(|key| index.entry(key));
-                let entries = read_side(transaction, INDEXES, &index.prefix(), &side, limit)?;
+                let (prefix, side) = (index.prefix(), side.map(|key| index.entry(key)));
+                if !index.is_kept() {
+                    let rows = read_side(transaction, kind.table(), &prefix, &side, limit)?;
+                    return Ok(rows.into_iter().map(|(_, value)| value).collect());
+                }
+                let entries = read_side(transaction, INDEXES, &prefix, &side, limit)?;
                 let mut rows = Vec::with_capacity(entries.len());
-                for (_, key) in entries {
-                    rows.extend(read_one(transaction, kind.table(), &key)?);
+                for (entry, _) in &entries {
+                    let key = entry.get(prefix.len()..).unwrap_or_default();
+                    rows.extend(read_one(transaction, kind.table(), key)?);
                 }
                 Ok(rows)
             })?;

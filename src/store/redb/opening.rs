@@ -7,7 +7,7 @@ use crate::base::seal::{KeyedHash, Keyring, Purpose};
 use crate::base::time::Timestamp;
 use crate::store::chain::{self, Trail};
 use crate::store::error::{OpenError, StoreError};
-use crate::store::migrate;
+use crate::store::migrate::{self, Before};
 
 use super::apply::State;
 use super::medium::{Boxed, Medium};
@@ -59,37 +59,48 @@ pub(super) fn shrink(database: &mut Database, medium: &dyn Medium) -> Result<(),
     if before / 4 <= rows.saturating_mul(ROW) {
         return Ok(());
     }
-    database.compact().map_err(|error| damaged(error.to_string()))?;
+    compact(database, medium)
+}
+
+/// Moves what is in the file together and gives back the rest.
+fn compact(database: &mut Database, medium: &dyn Medium) -> Result<(), OpenError> {
+    let before = medium.bytes();
+    database.compact().map_err(|error| OpenError::Damaged {
+        path: medium.path().to_owned(),
+        detail: error.to_string(),
+    })?;
     tracing::info!(before, after = medium.bytes(), "store-compacted");
     Ok(())
 }
 
 /// Makes sure that this is a store of ours, of this version and for this master key, and reads where it stands.
 pub(super) fn prepare(
-    database: &Database,
+    database: &mut Database,
     medium: &dyn Medium,
     keyring: &Keyring,
     random: &Random,
-    now: Timestamp,
+    (before, now): (Before, Timestamp),
 ) -> Result<State, OpenError> {
     let damaged = |detail: &str| OpenError::Damaged {
         path: medium.path().to_owned(),
         detail: detail.to_owned(),
     };
     let broken = |fault: Fault| damaged(&StoreError::from(fault).to_string());
-    let meta = |key: &'static [u8]| -> Result<Option<Vec<u8>>, OpenError> {
+    let meta = |database: &Database, key: &'static [u8]| -> Result<Option<Vec<u8>>, OpenError> {
         let read = || read_one(&database.begin_read().map_err(Fault::from)?, META, key);
         read().map_err(broken)
     };
-    match meta(SCHEMA_KEY)? {
+    match meta(database, SCHEMA_KEY)? {
         None => make(database, keyring, random).map_err(broken)?,
         Some(found) => {
             let found = <[u8; 4]>::try_from(found.as_slice()).map_err(|_| damaged("its schema version is no number"))?;
-            migrate::migrate(database, medium, u32::from_be_bytes(found), migrate::MIGRATIONS, now)?;
+            if migrate::migrate(database, medium, u32::from_be_bytes(found), migrate::MIGRATIONS, (before, now))? {
+                compact(database, medium)?;
+            }
         }
     }
-    let cluster = meta(CLUSTER)?.ok_or_else(|| damaged("it has no identity"))?;
-    let check = meta(CHECK)?.ok_or_else(|| damaged("it has no check value"))?;
+    let cluster = meta(database, CLUSTER)?.ok_or_else(|| damaged("it has no identity"))?;
+    let check = meta(database, CHECK)?.ok_or_else(|| damaged("it has no check value"))?;
     let check: KeyedHash = serde_json::from_slice(&check).map_err(|_| damaged("its check value cannot be read"))?;
     if keyring.hash_like(&check, Purpose::Check, &cluster) != Some(check.hash) {
         return Err(OpenError::WrongMasterKey);

@@ -1,4 +1,5 @@
-//! The tables of one write transaction: opened when first used, read and written as bytes.
+//! The tables of one write transaction: opened when first used, read and written as bytes. Rows of records lie packed on the disk; in here
+//! that begins and ends.
 
 use std::collections::HashSet;
 
@@ -8,11 +9,13 @@ use crate::store::error::{Cause, StoreError};
 use crate::store::record::Side;
 use crate::store::rows::Kind;
 
+use super::packing::{pack, unpack};
+
 /// What the store knows of itself.
 pub(in crate::store) const META: &str = "meta";
 /// What must be unique, and the key of the row that has it.
 pub(in crate::store) const UNIQUES: &str = "uniques";
-/// Groups of rows; the value is the key of the row.
+/// Groups of rows: index, group, key of the row. There is no value.
 pub(in crate::store) const INDEXES: &str = "indexes";
 /// When rows end: second, table, key.
 pub(in crate::store) const EXPIRY: &str = "expiry";
@@ -122,11 +125,11 @@ impl<'t> Tables<'t> {
     }
 
     pub(in crate::store) fn get(&mut self, name: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.table(name)?.get(key)?.map(|value| value.value().to_vec()))
+        Ok(self.table(name)?.get(key)?.map(|value| unpack(name, key, value.value())))
     }
 
     pub(in crate::store) fn put(&mut self, name: &'static str, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        self.table(name)?.insert(key, value)?;
+        self.table(name)?.insert(key, &*pack(name, key, value))?;
         self.touch(name, key);
         Ok(())
     }
@@ -145,7 +148,34 @@ impl<'t> Tables<'t> {
 
     /// The first `limit` rows whose keys begin with `prefix`.
     pub(super) fn beginning(&mut self, name: &'static str, prefix: &[u8], limit: usize) -> Result<Vec<Pair>, Fault> {
-        beginning(self.table(name)?, prefix, None, limit)
+        beginning(self.table(name)?, name, prefix, None, limit)
+    }
+
+    /// Rows behind a key of a table that was set aside, `limit` at most. They lie packed as in the table `of` whose they were.
+    pub(in crate::store) fn slice(
+        &mut self,
+        aside: &'static str,
+        of: &'static str,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Pair>, Fault> {
+        beginning(self.table(aside)?, of, &[], after, limit)
+    }
+
+    /// Takes a table away with all its rows; it is made anew when it is written to.
+    pub(in crate::store) fn clear(&mut self, name: &'static str) -> Result<(), Fault> {
+        self.open.retain(|(known, _)| *known != name);
+        self.transaction.delete_table(Definition::new(name))?;
+        Ok(())
+    }
+
+    /// Gives a table another name, which none must have. Under its own it is made anew when it is written to.
+    pub(in crate::store) fn set_aside(&mut self, name: &'static str, aside: &'static str) -> Result<(), Fault> {
+        // Opened, it is there to be renamed.
+        self.table(name)?;
+        self.open.retain(|(known, _)| *known != name && *known != aside);
+        self.transaction.rename_table(Definition::new(name), Definition::new(aside))?;
+        Ok(())
     }
 
     /// The first `limit` rows with a key below `end`.
@@ -153,7 +183,7 @@ impl<'t> Tables<'t> {
         let mut found = Vec::new();
         for row in self.table(name)?.range(..end)?.take(limit) {
             let (key, value) = row?;
-            found.push((key.value().to_vec(), value.value().to_vec()));
+            found.push((key.value().to_vec(), unpack(name, key.value(), value.value())));
         }
         Ok(found)
     }
@@ -162,6 +192,7 @@ impl<'t> Tables<'t> {
 /// Rows whose keys begin with `prefix`, behind the key `after`, `limit` at most.
 pub(super) fn beginning(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    name: &str,
     prefix: &[u8],
     after: Option<&[u8]>,
     limit: usize,
@@ -174,7 +205,7 @@ pub(super) fn beginning(
         if !key.value().starts_with(prefix) {
             break;
         }
-        found.push((key.value().to_vec(), value.value().to_vec()));
+        found.push((key.value().to_vec(), unpack(name, key.value(), value.value())));
     }
     Ok(found)
 }
@@ -182,7 +213,7 @@ pub(super) fn beginning(
 /// One row of a read transaction. A table that was never written is empty.
 pub(super) fn read_one(transaction: &ReadTransaction, name: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     match transaction.open_table(Definition::new(name)) {
-        Ok(table) => Ok(table.get(key)?.map(|value| value.value().to_vec())),
+        Ok(table) => Ok(table.get(key)?.map(|value| unpack(name, key, value.value()))),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -197,7 +228,7 @@ pub(super) fn read_many(
     limit: usize,
 ) -> Result<Vec<Pair>, Fault> {
     match transaction.open_table(Definition::new(name)) {
-        Ok(table) => beginning(&table, prefix, after, limit),
+        Ok(table) => beginning(&table, name, prefix, after, limit),
         Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
@@ -253,7 +284,7 @@ pub(super) fn read_side(
     let mut found = Vec::new();
     for row in table.range::<&[u8]>(prefix..before.as_slice())?.rev().take(limit) {
         let (key, value) = row?;
-        found.push((key.value().to_vec(), value.value().to_vec()));
+        found.push((key.value().to_vec(), unpack(name, key.value(), value.value())));
     }
     found.reverse();
     Ok(found)
