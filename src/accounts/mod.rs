@@ -61,7 +61,7 @@ pub use keys::KeyError;
 pub use letters::{LetterPage, Letters, SendOutcome};
 pub use memory::{Caller, Stay};
 pub use once::Full;
-pub use outbox::{Given, Waiting};
+pub use outbox::{Given, LastTry, Waiting};
 pub use passwords::{AskOutcome, ChangeOutcome};
 pub use redeem::{Flaws, TokenForm, TokenOutcome, TypedNames};
 pub use rules::{HouseRules, network_limit};
@@ -102,6 +102,8 @@ pub struct Accounts {
     written: Arc<Notify>,
     /// Whether one of them is to be sent whatever became of it before.
     urgent: AtomicBool,
+    /// The last letter that was tried.
+    last_try: Mutex<Option<LastTry>>,
     tickets: Once<SessionId, Ticket>,
     keys: Keys,
     loss: Loss,
@@ -146,6 +148,7 @@ impl Accounts {
             memory,
             written,
             urgent: AtomicBool::new(false),
+            last_try: Mutex::new(None),
             tickets: Once::new(TICKETS.0, TICKETS.1),
             keys: Keys::default(),
             loss: Loss::default(),

@@ -3,6 +3,7 @@
 //! Whoever wants to write one asks [`Accounts::may_write_to`] first, once, outside any [`again`]: that counts. Then
 //! [`Accounts::with_letter`] adds it to the commit, as often as that is tried. Where no mail is set up it adds nothing.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use crate::base::seal::Purpose;
@@ -12,8 +13,9 @@ use crate::model::attempts::AttemptLimit;
 use crate::model::email::EmailAddress;
 use crate::model::event::{Action, Event};
 use crate::model::id::{InvitationId, MessageId, UserId};
-use crate::model::message::{About, Failure, LetterText, Message, MessageStanding, NewMessage, Sealing};
-use crate::store::{AttemptKey, AttemptScope, Commit, Kind, MessageIndex, Page, StoreError};
+use crate::model::invitation::Invitation;
+use crate::model::message::{About, Failure, LetterText, Message, MessageKind, MessageStanding, NewMessage, Sealing};
+use crate::store::{AttemptKey, AttemptScope, Commit, Kind, MessageIndex, Page, StoreError, Versioned};
 
 use super::acting::Acting;
 use super::{Accounts, Unavailable, again};
@@ -48,6 +50,15 @@ pub enum Given {
     PutOff(String),
     /// It never will be.
     Bounced(String),
+}
+
+/// The last letter that was tried since the server began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastTry {
+    /// When.
+    pub at: Timestamp,
+    /// What came of it; the words as the mail server said them.
+    pub given: Given,
 }
 
 impl Accounts {
@@ -212,6 +223,10 @@ impl Accounts {
     /// # Errors
     /// [`Unavailable`] if the store does not answer; then it has to be noted again, or the letter goes out twice.
     pub async fn note_given(&self, id: MessageId, given: &Given, now: Timestamp) -> Result<Option<MessageStanding>, Unavailable> {
+        *self.last_try.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastTry {
+            at: now,
+            given: given.clone(),
+        });
         self.change_letter(id, &Acting::system(), now, |message| {
             let waits = message.standing() == MessageStanding::Waiting;
             let new = match given {
@@ -228,6 +243,12 @@ impl Accounts {
             Some((action, new))
         })
         .await
+    }
+
+    /// The last letter that was tried since the server began.
+    #[must_use]
+    pub fn last_letter_tried(&self) -> Option<LastTry> {
+        self.last_try.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Wipes what letters say that is of no use any more, sent or not: those that wait fail by it. For the chores. Says how many failed letters
@@ -289,11 +310,34 @@ impl Accounts {
                 event = event.with("invitation", invitation);
             }
             let standing = new.standing();
-            self.store.commit(Commit::because(event).replace(&message, &new)).await?;
+            let mut commit = Commit::because(event).replace(&message, &new);
+            if let Some((before, after)) = self.invitation_brought_by(&new).await? {
+                commit = commit.replace(&before, &after);
+            }
+            self.store.commit(commit).await?;
             Ok(Some(standing))
         })
         .await?;
         Ok(standing)
+    }
+
+    /// The invitation whose link a letter brings, and what it then says of the letter; none if it says that already, or was sent again since.
+    async fn invitation_brought_by(&self, letter: &Message) -> Result<Option<(Versioned<Invitation>, Invitation)>, StoreError> {
+        let id = letter.about.invitation.as_deref().and_then(|id| id.parse::<InvitationId>().ok());
+        let Some(id) = id.filter(|_| letter.kind == MessageKind::Invitation) else {
+            return Ok(None);
+        };
+        let bounced = letter.is_lost();
+        let found = self.store.get::<Invitation>(&id).await?;
+        Ok(found
+            .filter(|found| found.record.sent == letter.made && found.record.bounced != bounced)
+            .map(|before| {
+                let after = Invitation {
+                    bounced,
+                    ..before.record.clone()
+                };
+                (before, after)
+            }))
     }
 }
 

@@ -76,7 +76,7 @@ pub struct Invitation {
     pub opened: Option<Timestamp>,
     /// What was typed into it, once nothing was wrong with it.
     pub profile: Option<Profile>,
-    /// Whether its letter came back.
+    /// Whether the letter with its link was refused or given up.
     pub bounced: bool,
     /// Wrong guesses at its tokens, whichever they were: the link starts again only so often.
     #[serde(default)]

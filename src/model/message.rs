@@ -273,6 +273,15 @@ impl Message {
         }
     }
 
+    /// Whether whom it is to never gets it by itself, although it would be of use to them.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        match self.state {
+            MessageState::Failed { why, .. } => !matches!(why, Failure::Outdated),
+            MessageState::Waiting { .. } | MessageState::Sent { .. } => false,
+        }
+    }
+
     /// When it is to be tried; none if it is not.
     #[must_use]
     pub const fn next_try(&self) -> Option<Timestamp> {
@@ -406,7 +415,8 @@ const fn place(key: &[u8]) -> Place<'_> {
 }
 
 /// Words of a mail server, which may be anything: one line of printable characters, and not too long a one.
-fn harmless(said: &str) -> String {
+#[must_use]
+pub fn harmless(said: &str) -> String {
     let mut words = String::new();
     for word in said
         .split(|c: char| c.is_whitespace() || is_unprintable(c))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis::model::id::UserId;
 use portcullis::model::message::{Failure, Message, MessageKind, MessageState};
 
-use crate::support::browser::Reply;
+use crate::support::browser::{Browser, Reply};
 use crate::support::house::{House, PASSWORD, POLICY, PORTAL, sign_in};
 use crate::support::post::{Arrived, Manner, Post, Speaks};
 
@@ -466,4 +466,73 @@ async fn the_console_shows_what_became_of_letters_and_has_them_tried_again() {
     assert!(limited.header("retry-after").is_some());
     let mut ada = sign_in(&house, "ada").await;
     assert_eq!(ada.open(OUTBOX).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_whose_letter_bounced_says_so_until_it_is_sent_again() {
+    const INVITATIONS: &str = "http://portal.localhost/.portcullis/admin/invitations";
+    let (house, post) = house().await;
+    let mut root = sign_in(&house, "root").await;
+    post.behave(Manner::Recipient("550 5.1.1 no such user"));
+    let page = root.open(&format!("{INVITATIONS}/new?team=main")).await;
+    let sent = root
+        .fill_in(&page, &[("team", "main"), ("email", "sam@example.org"), ("do", "send")])
+        .await;
+    assert!(sent.words().contains("Invitation sent to sam@example.org."), "{}", sent.words());
+    let bounced = async |root: &mut Browser, wanted: bool| {
+        let listed = async {
+            while root
+                .open(&format!("{INVITATIONS}?status=bounced"))
+                .await
+                .words()
+                .contains("sam@example.org")
+                != wanted
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), listed).await.unwrap();
+        root.open(INVITATIONS).await
+    };
+    let listed = bounced(&mut root, true).await;
+    assert!(listed.words().contains("Email bounced"), "{}", listed.words());
+    let health = root.open("http://portal.localhost/.portcullis/admin/health").await.words();
+    assert!(health.contains("Mail: message refused"), "{health}");
+    assert!(health.contains("550 5.1.1 no such user"), "{health}");
+
+    post.behave(Manner::Takes);
+    root.fill_in(&listed, &[("do", "resend")]).await;
+    let listed = bounced(&mut root, false).await;
+    assert!(listed.words().contains("sam@example.org"), "{}", listed.words());
+    assert_eq!(post.wait_for_taken(1).await[0].to, "sam@example.org");
+    let health = async {
+        while !root
+            .open("http://portal.localhost/.portcullis/admin/health")
+            .await
+            .words()
+            .contains("Nothing needs attention")
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), health).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn system_health_says_that_letters_are_not_taken() {
+    let (house, post) = house().await;
+    post.go_down().await;
+    ask(&house, "ada@example.org").await;
+    until(&house, "ada", was_tried(1)).await;
+    let mut root = sign_in(&house, "root").await;
+    let health = async {
+        loop {
+            let words = root.open("http://portal.localhost/.portcullis/admin/health").await.words();
+            if words.contains("Mail: messages not taken") && words.contains("1 message waits; last tried") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), health).await.unwrap();
 }

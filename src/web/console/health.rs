@@ -3,7 +3,9 @@
 
 use askama::Template;
 
+use crate::accounts::Given;
 use crate::base::time::{DAY, Timestamp};
+use crate::model::message::harmless;
 use crate::store::StoreError;
 
 use super::super::cx::{Cx, Outcome};
@@ -218,17 +220,7 @@ fn parts(cx: &Cx<'_>, text: &str) -> Vec<Part> {
         Part::new("Decision log", lost, format!("{dropped} lines since the start"))
     });
     parts.push(backup(cx, text));
-    parts.push(match &live.settings.mail {
-        Some(_) => Part::new("Mail", Tag { kind: "", words: "Set up" }, String::new()),
-        None => Part::new(
-            "Mail",
-            Tag {
-                kind: "",
-                words: "Not set up",
-            },
-            "tokens are shown to administrators to pass on".to_owned(),
-        ),
-    });
+    parts.push(mail(cx, text));
     for application in live.policies.applications() {
         let health = health_of(cx, application);
         parts.push(Part {
@@ -269,6 +261,41 @@ fn backup(cx: &Cx<'_>, text: &str) -> Part {
         words: "Working",
     };
     Part::new("Backup", tag, newest)
+}
+
+/// Whether letters leave.
+fn mail(cx: &Cx<'_>, text: &str) -> Part {
+    let tag = |kind, words| Tag { kind, words };
+    if cx.live.settings.mail.is_none() {
+        let detail = "tokens are shown to administrators to pass on".to_owned();
+        return Part::new("Mail", tag("", "Not set up"), detail);
+    }
+    let standing = |state: &str| sum(text, "portcullis_outbox", |labels| label(labels, "state") == state) as u64;
+    let counted = |number: u64, does: &str, do_: &str| match number {
+        0 => None,
+        1 => Some(format!("1 message {does}")),
+        _ => Some(format!("{} messages {do_}", grouped(number as f64))),
+    };
+    let last = cx.app.accounts.last_letter_tried();
+    let mut detail: Vec<String> = counted(standing("waiting"), "waits", "wait").into_iter().collect();
+    detail.extend(counted(standing("failed"), "failed", "failed"));
+    let state = match &last {
+        None => tag("", "Set up"),
+        Some(last) => {
+            let when = Moment::of(last.at, cx.facts.now).words;
+            let (state, said) = match &last.given {
+                Given::Taken(_) => (tag("ok", "Working"), ""),
+                Given::PutOff(said) => (tag("warn", "Messages not taken"), said.as_str()),
+                Given::Bounced(said) => (tag("warn", "Message refused"), said.as_str()),
+            };
+            detail.push(match harmless(said).as_str() {
+                "" => format!("last tried {when}"),
+                said => format!("last tried {when}: {said}"),
+            });
+            state
+        }
+    };
+    Part::new("Mail", state, detail.join("; "))
 }
 
 /// What the figures say of certificates, signing keys and services.
