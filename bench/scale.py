@@ -1,5 +1,5 @@
 """The rows below the table: what one decision costs, what waits costs, floods of sign-ins, durable writes, a million people, many rules."""
-import asyncio, glob, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, time, urllib.parse
+import asyncio, base64, glob, http.client, json, os, re, shutil, signal, socket, ssl, subprocess, sys, time, urllib.parse
 
 import portcullis
 from loads import idle, wrk
@@ -8,6 +8,7 @@ from measure import free_port, http_get, log, memory, spawn, stop, tree
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 PEOPLE = 1_000_000
+CONSOLE_PEOPLE, CONSOLE_INVITATIONS = 100_000, 10_000
 _programs = {}
 
 
@@ -185,6 +186,64 @@ def people(env):
     ours.close()
 
 
+def place(number):
+    """the cursor behind a person of `people`, in the order of lists"""
+    id = (1 << 100) + number
+    return base64.urlsafe_b64encode(id.to_bytes(16, "big") + f"robin number {number}".encode()).decode().rstrip("=")
+
+
+def console(env):
+    """pages of the console over many people and invitations, asked one after the other by an administrator"""
+    def prepare(d):
+        inside("people", d, CONSOLE_PEOPLE, 0)
+        inside("invitations", d, CONSOLE_INVITATIONS)
+
+    ours = Ours(env, "console", prepare=prepare, people=False)
+    portcullis.add(ours.config, "root7", "--role", "admin")
+    cookie = portcullis.sign_in(ours.listen, ours.scheme, "root7")
+    before = memory(ours.pids())
+    connection = http.client.HTTPConnection(ours.listen)
+
+    def ask(path):
+        began = time.perf_counter()
+        connection.request("GET", "/.portcullis" + path, headers={"Cookie": cookie, "Accept": "text/html"})
+        answer = connection.getresponse()
+        page = answer.read().decode()
+        if answer.status != 200: raise RuntimeError(f"{path}: {answer.status}")
+        return page, (time.perf_counter() - began) * 1000
+
+    _, first = ask("/admin/users")
+    yield (f"Console over {CONSOLE_PEOPLE:,} people and {CONSOLE_INVITATIONS:,} invitations: the very first list", f"{first:.0f} ms", "", "")
+    deep = "/admin/invitations"
+    for _ in range(CONSOLE_INVITATIONS // 100):
+        page, _ = ask(deep)
+        more = re.findall(r"/admin/invitations\?after=[^\"&]*", page)
+        if not more: break
+        deep = more[-1]
+    for what, path, found in (
+        ("users, first page", "/admin/users", "Robin"),
+        ("users, a page deep in", f"/admin/users?after={place(CONSOLE_PEOPLE // 2)}", "Robin"),
+        ("users, search", f"/admin/users?q=person{CONSOLE_PEOPLE - 7}", f"person{CONSOLE_PEOPLE - 7}@"),
+        ("users, search that many match", "/admin/users?q=number+9", "Robin"),
+        ("users of a team", "/admin/users?team=users", "Robin"),
+        ("users, nobody found", "/admin/users?q=nobody-at-all", ""),
+        ("invitations, first page", "/admin/invitations", "guest"),
+        ("invitations, a page deep in", deep, "guest"),
+        ("invitations, search", "/admin/invitations?q=guest77", "guest77"),
+        ("invitations by status", "/admin/invitations?status=sent", "guest"),
+        ("sessions", "/admin/sessions", "root7"),
+        ("audit log", "/admin/audit", ""),
+    ):
+        took = []
+        for _ in range(100):
+            page, ms = ask(path)
+            if found not in page: raise RuntimeError(f"{path}: {found} is not there")
+            took.append(ms)
+        yield (f"{what}, p95", *figure(sorted(took)[94], 100, "ms"))
+    yield ("Memory for the lists", f"{memory(ours.pids()) - before:.0f} MiB", "", "")
+    ours.close()
+
+
 def sessions(env):
     """each person asks once, which fills the memory; then anybody in any order"""
     made = {}
@@ -242,7 +301,7 @@ def large_policies(env):
     plain.close()
 
 
-ROWS = {"judging": judging, "idle": at_rest, "sign-ins": sign_ins, "writes": writes, "people": people, "sessions": sessions, "policies": large_policies}
+ROWS = {"judging": judging, "idle": at_rest, "sign-ins": sign_ins, "writes": writes, "people": people, "console": console, "sessions": sessions, "policies": large_policies}
 
 
 def table(env, rows):

@@ -1,6 +1,6 @@
 //! What `make bench` needs from the inside: stores with many people, durable writes a second, and what password hashing can do.
 //!
-//! `cargo bench --bench scale -- people FOLDER COUNT SESSIONS | commits FOLDER WAITERS SECONDS | hashing SECONDS`; one line of JSON each.
+//! `cargo bench --bench scale -- people FOLDER COUNT SESSIONS | invitations FOLDER COUNT | commits FOLDER WAITERS SECONDS | hashing SECONDS`; one line of JSON each.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a tool of the harness may stop on the spot")]
 
@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use portcullis::base::encoding::base64url;
 use portcullis::base::random::Random;
 use portcullis::base::seal::Keyring;
+use portcullis::base::secret::Hashed;
 use portcullis::base::time::{Clock, DAY, Timestamp};
 use portcullis::model::event::{Action, Actor, Event};
 use portcullis::model::id::{SessionId, UserId};
-use portcullis::model::membership::Membership;
+use portcullis::model::invitation::Invitation;
+use portcullis::model::membership::{Membership, Offer};
 use portcullis::model::password::Password;
 use portcullis::model::principal::SignedIn;
 use portcullis::model::session::{Session, SessionValue, SessionValueRecord};
@@ -41,6 +43,7 @@ fn main() {
         ["people", folder, count, sessions] => {
             runtime.block_on(people(Path::new(folder), count.parse().unwrap(), sessions.parse().unwrap()))
         }
+        ["invitations", folder, count] => runtime.block_on(invitations(Path::new(folder), count.parse().unwrap())),
         ["commits", folder, waiters, seconds] => {
             runtime.block_on(commits(Path::new(folder), waiters.parse().unwrap(), seconds.parse().unwrap()))
         }
@@ -100,6 +103,41 @@ async fn people(folder: &Path, count: u64, sessions: u64) {
     let bytes = std::fs::metadata(&path).unwrap().len();
     println!(
         "{{\"people\":{count},\"sessions\":{sessions},\"seconds\":{:.1},\"bytes\":{bytes}}}",
+        took.as_secs_f64()
+    );
+}
+
+/// Invitations into a team, one a minute until now.
+async fn invitations(folder: &Path, count: u64) {
+    let (store, now, path) = open(folder);
+    let began = Instant::now();
+    let random = Random::System;
+    for first in (0..count).step_by(AT_ONCE as usize) {
+        let mut commit = Commit::because(Event::new(Action::InvitationSent, Actor::Anonymous, now));
+        for number in first..(first + AT_ONCE).min(count) {
+            let sent = now.before(Duration::from_secs(2 * (count - number)));
+            commit = commit.create(&Invitation {
+                id: Invitation::new_id(&random, sent),
+                email: format!("guest{number}@people.example").parse().unwrap(),
+                user: UserId::generate(&random),
+                offer: Offer::nothing("users".parse().unwrap()),
+                by: None,
+                secret: Hashed::sha256(&number.to_be_bytes()),
+                sent,
+                expires: sent.after(2 * DAY),
+                opened: None,
+                profile: None,
+                bounced: false,
+                wrong: 0,
+            });
+        }
+        store.commit(commit).await.unwrap();
+    }
+    let took = began.elapsed();
+    store.close().await;
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    println!(
+        "{{\"invitations\":{count},\"seconds\":{:.1},\"bytes\":{bytes}}}",
         took.as_secs_f64()
     );
 }

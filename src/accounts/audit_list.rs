@@ -238,7 +238,7 @@ impl Accounts {
     async fn wanted<'a>(&self, search: &'a AuditSearch, by: &Acting, now: Timestamp) -> Result<Wanted<'a>, Unavailable> {
         let text = search.text.trim();
         let address = text.parse().ok();
-        let within = self.members_within(by).await?;
+        let within = self.members_within(by, now).await?;
         let mut people = HashSet::new();
         if !text.is_empty() && address.is_none() {
             match self.user_named(text).await? {

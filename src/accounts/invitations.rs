@@ -1,5 +1,8 @@
 //! Invitations, as those see them who invite: made, listed, changed, sent again, extended, withdrawn.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use crate::base::encoding::base64url;
 use crate::base::secret::{Hashed, Secret};
 use crate::base::time::Timestamp;
@@ -413,42 +416,42 @@ impl Accounts {
     ) -> Result<InvitationPage, Unavailable> {
         let limit = limit.clamp(1, 1000);
         let text = fold_name(&filter.text);
-        let mut kept: Vec<Invitation> = Vec::new();
+        self.call_roll(now).await?;
+        let wanted = |invitation: &Invitation| {
+            by.reaches(&invitation.offer.team)
+                && filter.team.as_ref().is_none_or(|team| *team == invitation.offer.team)
+                && (text.is_empty() || invitation.email.canonical().contains(&text))
+        };
+        let found = self.roll.invited(|invited| {
+            let found = invited.values().filter(|invitation| wanted(invitation));
+            found.cloned().collect::<Vec<Arc<Invitation>>>()
+        });
+        let mut kept: VecDeque<InvitationId> = VecDeque::new();
         let (mut total, mut ahead, mut behind) = (0, 0, 0);
-        let mut last_key = None;
-        loop {
-            let read = self.invitations_after(last_key).await?;
-            let Some(last) = read.last() else { break };
-            last_key = Some(last.record.id);
-            for invitation in read {
-                let invitation = invitation.record;
-                let wanted = by.reaches(&invitation.offer.team)
-                    && filter.team.as_ref().is_none_or(|team| *team == invitation.offer.team)
-                    && (text.is_empty() || invitation.email.canonical().contains(&text));
-                if !wanted || !self.has_come(&invitation, filter.progress, now).await? {
-                    continue;
+        for invitation in found.unwrap_or_default() {
+            if !self.has_come(&invitation, filter.progress, now).await? {
+                continue;
+            }
+            total += 1;
+            match from {
+                InvitationsFrom::After(id) if invitation.id <= id => ahead += 1,
+                InvitationsFrom::Before(id) if invitation.id >= id => behind += 1,
+                _ if kept.len() < limit => kept.push_back(invitation.id),
+                InvitationsFrom::Before(_) => {
+                    kept.pop_front();
+                    kept.push_back(invitation.id);
+                    ahead += 1;
                 }
-                total += 1;
-                match from {
-                    InvitationsFrom::After(id) if invitation.id <= id => ahead += 1,
-                    InvitationsFrom::Before(id) if invitation.id >= id => behind += 1,
-                    InvitationsFrom::Before(_) => {
-                        kept.push(invitation);
-                        if kept.len() > limit {
-                            kept.remove(0);
-                            ahead += 1;
-                        }
-                    }
-                    _ if kept.len() < limit => kept.push(invitation),
-                    _ => behind += 1,
-                }
+                _ => behind += 1,
             }
         }
-        let first = kept.first().map(|one| one.id);
-        let last = kept.last().map(|one| one.id);
+        let first = kept.front().copied();
+        let last = kept.back().copied();
         let mut lines = Vec::with_capacity(kept.len());
-        for invitation in kept {
-            lines.push(self.seen_by(invitation, policies, by, now).await?);
+        for id in kept {
+            if let Some(invitation) = self.store.get::<Invitation>(&id).await? {
+                lines.push(self.seen_by(invitation.record, policies, by, now).await?);
+            }
         }
         Ok(InvitationPage {
             from: if lines.is_empty() { 0 } else { ahead + 1 },

@@ -22,6 +22,7 @@ mod passwords;
 mod principals;
 mod read;
 mod redeem;
+mod roll;
 mod rules;
 mod session_list;
 mod sessions;
@@ -78,6 +79,7 @@ use keys::Keys;
 use loss::Loss;
 use memory::Memory;
 use once::Once;
+use roll::Roll;
 
 /// Tickets under way in all, and of one session.
 const TICKETS: (usize, usize) = (10_000, 50);
@@ -98,6 +100,8 @@ pub struct Accounts {
     random: Random,
     rules: ArcSwap<HouseRules>,
     memory: Arc<Memory>,
+    /// Who there is and who is invited, for lists.
+    roll: Arc<Roll>,
     /// Told when a letter was written.
     written: Arc<Notify>,
     /// Whether one of them is to be sent whatever became of it before.
@@ -133,8 +137,11 @@ impl Accounts {
         let told = Arc::clone(&memory);
         let written = Arc::new(Notify::new());
         let posted = Arc::clone(&written);
+        let roll = Arc::new(Roll::default());
+        let called = Arc::clone(&roll);
         store.subscribe(Box::new(move |changes| {
             principals::forget(&told, changes);
+            called.note(changes);
             if changes.contains(&Change::Outbox) {
                 posted.notify_one();
             }
@@ -146,6 +153,7 @@ impl Accounts {
             random,
             rules: ArcSwap::from_pointee(rules),
             memory,
+            roll,
             written,
             urgent: AtomicBool::new(false),
             last_try: Mutex::new(None),
@@ -211,6 +219,7 @@ impl Accounts {
     pub fn sweep(&self, now: Timestamp) {
         self.memory.sweep(self.rules().session.idle, now);
         self.tickets.sweep(now);
+        self.roll.sweep(now);
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn forget(memory: &Memory, changes: &[Change]) {
             Change::User(user) => memory.forget_user(*user),
             Change::Session(session) => memory.forget_session(*session),
             Change::Team(_) => memory.forget_all(),
-            Change::Outbox => {}
+            Change::Token(_) | Change::Invitation(_) | Change::Outbox => {}
         }
     }
 }

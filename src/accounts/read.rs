@@ -36,17 +36,6 @@ impl Accounts {
         self.store.find::<User>(&UserUnique::Email(email)).await
     }
 
-    /// The next users in the order of their identifiers, some hundreds at a time; empty at the end.
-    pub(super) async fn users_after(&self, after: Option<UserId>) -> Result<Vec<Versioned<User>>, StoreError> {
-        let page = Page::first(AT_ONCE);
-        self.store
-            .list(match &after {
-                Some(after) => page.after(after),
-                None => page,
-            })
-            .await
-    }
-
     pub(super) async fn memberships_of(&self, user: UserId) -> Result<Vec<Versioned<Membership>>, StoreError> {
         self.all_of(&MembershipIndex::OfUser(user)).await
     }
@@ -75,17 +64,6 @@ impl Accounts {
     pub(super) async fn sealed_link(&self, invitation: InvitationId) -> Result<Option<Versioned<SecretRecord>>, StoreError> {
         let key = (SecretKind::InvitationLink, invitation.to_string());
         self.store.get::<SecretRecord>(&key).await
-    }
-
-    /// The next invitations in the order of their identifiers, some hundreds at a time; empty at the end.
-    pub(super) async fn invitations_after(&self, after: Option<InvitationId>) -> Result<Vec<Versioned<Invitation>>, StoreError> {
-        let page = Page::first(AT_ONCE);
-        self.store
-            .list(match &after {
-                Some(after) => page.after(after),
-                None => page,
-            })
-            .await
     }
 
     pub(super) async fn invitations_to(&self, team: &TeamName) -> Result<Vec<Versioned<Invitation>>, StoreError> {

@@ -1,18 +1,17 @@
 //! Everybody's sessions: searched, a page at a time, and ended by address.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::base::encoding::{base64url, from_base64url};
 use crate::base::time::Timestamp;
 use crate::model::event::{Action, Event};
-use crate::model::id::{SessionId, UserId};
+use crate::model::id::SessionId;
 use crate::model::membership::Membership;
 use crate::model::session::Session;
 use crate::model::user::User;
 use crate::store::StoreError;
 
-use super::acting::{Acting, Reach};
+use super::acting::Acting;
 use super::sessions::SessionLine;
 use super::users::{Filter, Page};
 use super::{Accounts, Unavailable, again};
@@ -95,7 +94,7 @@ impl Accounts {
             SessionSearch::All => None,
         };
         let limit = limit.clamp(1, SLICE);
-        let within = self.members_within(by).await?;
+        let within = self.members_within(by, now).await?;
         let (from, upward) = match page {
             Page::First => (None, false),
             Page::After(cursor) => (from_base64url(cursor), false),
@@ -224,22 +223,12 @@ impl Accounts {
         }))
     }
 
-    /// Everybody within reach; `None` is everybody there is.
-    pub(super) async fn members_within(&self, by: &Acting) -> Result<Option<HashSet<UserId>>, StoreError> {
-        let Reach::Teams(teams) = &by.reach else { return Ok(None) };
-        let mut members = HashSet::new();
-        for team in teams {
-            members.extend(self.members_of(team).await?);
-        }
-        Ok(Some(members))
-    }
-
     /// Ends the live sessions that were made from an address, of everybody who may be changed, but for one; says how many there were.
     ///
     /// # Errors
     /// [`Unavailable`] if the store does not answer; some may have ended by then.
     pub async fn end_all_from(&self, address: IpAddr, keep: Option<SessionId>, by: &Acting, now: Timestamp) -> Result<usize, Unavailable> {
-        let within = self.members_within(by).await?;
+        let within = self.members_within(by, now).await?;
         let mut from = None;
         let mut ended = 0;
         loop {

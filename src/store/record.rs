@@ -23,7 +23,7 @@ pub trait Record: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     const KIND: Kind;
     /// The shape of the body that this version writes and reads.
     const SHAPE: u8 = 1;
-    /// Whether making one changes somebody who is there already, as a membership changes its user.
+    /// Whether making one changes somebody who is there already, as a membership changes its user, or a list that is remembered.
     const NEW_IS_A_CHANGE: bool = false;
 
     /// Its own key.

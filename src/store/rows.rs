@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::id::{SessionId, UserId};
+use crate::model::id::{InvitationId, SessionId, UserId};
 use crate::model::name::TeamName;
 
 /// A table of records. The name is stored; the order is not.
@@ -362,6 +362,10 @@ pub enum Change {
     Session(SessionId),
     /// What many members of a team share.
     Team(TeamName),
+    /// A token of a user. Nobody's rights are changed by it.
+    Token(UserId),
+    /// An invitation. Nobody's rights are changed by it.
+    Invitation(InvitationId),
     /// Letters to be sent. Nobody's rights are changed by it.
     Outbox,
 }

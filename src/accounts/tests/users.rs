@@ -284,3 +284,57 @@ async fn a_list_is_searched_filtered_and_turned_page_by_page() {
     .await;
     assert_eq!((nobody.total, nobody.from, nobody.all), (0, 0, 25));
 }
+
+#[tokio::test]
+async fn a_list_shows_at_once_what_was_done_since_it_was_made() {
+    let house = House::new();
+    let by = Acting::command_line();
+    let first = house.add("first@lab.example", Some(GOOD)).await.user.id;
+    let found = async |filter: Filter| {
+        let page = house.accounts.list_users(&filter, &Page::First, 10, &by, house.now()).await;
+        let mut names: Vec<String> = page.unwrap().lines.iter().map(|line| line.user.username.to_string()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    let all = async || found(Filter::default()).await;
+    let status = |status| Filter {
+        status: Some(status),
+        ..Filter::default()
+    };
+    assert_eq!(all().await, "first");
+    let ada = house.add("ada@lab.example", Some(GOOD)).await.user.id;
+    let bo = house.add("bo@lab.example", None).await.user.id;
+    assert_eq!(all().await, "ada bo first");
+    assert_eq!(found(status(StatusFilter::Is(UserStatus::Pending))).await, "bo");
+    house.accounts.set_admin(ada, true, &by, house.now()).await.unwrap();
+    let admins = || Filter {
+        role: Some("admin".parse().unwrap()),
+        ..Filter::default()
+    };
+    assert_eq!(found(admins()).await, "ada first");
+    house.accounts.disable(first, &by, house.now()).await.unwrap();
+    assert_eq!(found(status(StatusFilter::Is(UserStatus::Disabled))).await, "first");
+
+    // A reset that somebody asks for is there until it ends, without anybody doing anything.
+    assert_eq!(found(status(StatusFilter::ResetAsked)).await, "");
+    let facts = house.facts(HOME);
+    house.accounts.ask_reset("ada@lab.example", &visit(&facts)).await.unwrap();
+    assert_eq!(found(status(StatusFilter::ResetAsked)).await, "ada");
+    house.clock.advance(HOUR);
+    assert_eq!(found(status(StatusFilter::ResetAsked)).await, "");
+
+    house.accounts.delete(bo, &by, house.now()).await.unwrap();
+    assert_eq!(all().await, "ada first");
+    // Nobody asks for a while, and then somebody does again.
+    house.clock.advance(2 * HOUR);
+    house.accounts.sweep(house.now());
+    house.add("cy@lab.example", None).await;
+    assert_eq!(all().await, "ada cy first");
+    let before = status(StatusFilter::ResetAsked);
+    house
+        .accounts
+        .ask_reset("ada@lab.example", &visit(&house.facts(HOME)))
+        .await
+        .unwrap();
+    assert_eq!(found(before).await, "ada");
+}

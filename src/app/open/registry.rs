@@ -191,7 +191,7 @@ impl Open {
                     held(&self.0.moved).all = true;
                     concerned = true;
                 }
-                Change::Outbox => {}
+                Change::Token(_) | Change::Invitation(_) | Change::Outbox => {}
             }
         }
         if concerned {

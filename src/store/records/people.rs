@@ -32,6 +32,7 @@ impl Record for User {
     type Unique = UserUnique;
     type Index = UserIndex;
     const KIND: Kind = Kind::Users;
+    const NEW_IS_A_CHANGE: bool = true;
 
     keyed_by_number!(UserId);
 

@@ -103,6 +103,7 @@ impl<P: TokenPurpose> Record for OneTimeToken<P> {
     type Key = TokenId;
     type Unique = TokenUnique;
     const KIND: Kind = Kind::Tokens;
+    const NEW_IS_A_CHANGE: bool = true;
 
     fn key(&self) -> TokenId {
         self.id
@@ -129,5 +130,9 @@ impl<P: TokenPurpose> Record for OneTimeToken<P> {
 
     fn expires(&self) -> Option<Timestamp> {
         Some(self.expires)
+    }
+
+    fn change(&self) -> Option<Change> {
+        Some(Change::Token(self.user))
     }
 }

@@ -115,6 +115,7 @@ pub enum InvitationUnique {
 impl Record for Invitation {
     type Unique = InvitationUnique;
     const KIND: Kind = Kind::Invitations;
+    const NEW_IS_A_CHANGE: bool = true;
 
     keyed_by_number!(InvitationId);
 
@@ -145,5 +146,9 @@ impl Record for Invitation {
 
     fn expires(&self) -> Option<Timestamp> {
         Some(self.expires.after(KEPT))
+    }
+
+    fn change(&self) -> Option<Change> {
+        Some(Change::Invitation(self.id))
     }
 }
