@@ -39,6 +39,8 @@ pub struct HouseRules {
     pub name_limit: AttemptLimit,
     /// Wrong tries from one network, whatever the names.
     pub network_limit: AttemptLimit,
+    /// `signin.fresh_for`: how long after a sign-in sensitive acts are done without proving again who one is.
+    pub fresh_for: Duration,
     /// `assertion.alg`.
     pub signing_algorithm: SigningAlgorithm,
     /// `assertion.rotate`: how long one key signs.
@@ -77,6 +79,7 @@ impl Default for HouseRules {
                 lock_for: 15 * MINUTE,
             },
             network_limit: network_limit(10),
+            fresh_for: 10 * MINUTE,
             signing_algorithm: SigningAlgorithm::Es256,
             signing_rotate: 30 * DAY,
             signing_publish_ahead: DAY,

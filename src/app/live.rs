@@ -108,6 +108,7 @@ impl Live {
             },
             token_tries: signin.token_attempts,
             registration_ttl: signin.invitation_ttl,
+            fresh_for: signin.fresh_for,
             reset_ttl: signin.token_ttl,
             name_limit: AttemptLimit {
                 attempts: signin.attempts,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,12 @@ impl SignedIn {
             attributes: BTreeMap::new(),
             ends: None,
         }
+    }
+
+    /// Whether the person proved who they are within so long, as sensitive acts want it: those that give, take or hand over rights.
+    #[must_use]
+    pub fn is_fresh(&self, within: Duration, now: Timestamp) -> bool {
+        now.since(self.at) < within && !self.at.is_out_of_time(now)
     }
 }
 

@@ -393,6 +393,8 @@ pub struct SignInRules {
     pub attempts: u32,
     /// Lock that name from that network for so long.
     pub lock_for: Duration,
+    /// How long after a sign-in sensitive acts are done without proving again who one is.
+    pub fresh_for: Duration,
     /// What tokens look like.
     pub token_style: TokenStyle,
     /// Digits of a short token, 4 to 9.
@@ -412,6 +414,7 @@ impl Default for SignInRules {
             token_attempts: 5,
             attempts: 10,
             lock_for: Duration::from_secs(15 * 60),
+            fresh_for: Duration::from_secs(10 * 60),
             token_style: TokenStyle::Code,
             token_digits: 6,
             password_min: 12,

@@ -19,6 +19,7 @@ pub mod return_to;
 pub mod routes;
 #[cfg(test)]
 mod samples;
+pub mod step_up;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -47,6 +48,7 @@ use form::{Form, UnreadableForm};
 use pace::Pace;
 use refusal::Scene;
 use routes::{Access, Found, NotFound, Place, Route, Site};
+use step_up::Proved;
 use view::BASE;
 
 /// A request for one of our own addresses, as far as it is known before its row is found.
@@ -249,10 +251,28 @@ impl Web {
             .as_ref()
             .is_some_and(|caller| csrf_fits(&cx.app.accounts.csrf_of_session(caller.session().id), presented));
         let of_login = route.access == Access::Public && known_login && csrf_fits(&cx.app.accounts.csrf_of_login(&cx.login), presented);
-        if of_session || of_login {
+        if !of_session && !of_login {
+            return self.too_old(cx, route).await;
+        }
+        if !route.sensitive {
             return (route.handler)(cx).await;
         }
-        self.too_old(cx, route).await
+        let back = self
+            .site
+            .form_of(route)
+            .and_then(|_| path_of(cx.facts))
+            .map(|path| cx.address(&path));
+        match step_up::prove(cx, back).await? {
+            Proved::Recently => (route.handler)(cx).await,
+            Proved::Now(session) => {
+                // Roles are held by how and when somebody signed in.
+                let outcome = match admit(cx, route) {
+                    Ok(()) => (route.handler)(cx).await,
+                    Err(answer) => Ok(*answer),
+                };
+                Ok(step_up::with_session(cx, finish(cx, outcome), &session))
+            }
+        }
     }
 
     /// A form whose `csrf` value is not of this session or sign-in: the page again with what was typed, and nothing done.
@@ -264,6 +284,7 @@ impl Web {
         drop(cx.form.take_password("password"));
         drop(cx.form.take_password("new-password"));
         drop(cx.form.take_password("current-password"));
+        drop(cx.form.take_password(step_up::PASSWORD));
         cx.form.fail("", message.code, message.words);
         if answer::wants_page(cx.headers())
             && let Some(form_page) = self.site.form_of(route)

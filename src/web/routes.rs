@@ -57,6 +57,8 @@ pub struct Route {
     pub access: Access,
     /// On which hosts.
     pub place: Place,
+    /// Whether it gives, takes or hands over rights: then the person must have signed in lately, and is asked to prove again who they are.
+    pub sensitive: bool,
     /// What answers.
     pub handler: Handler,
 }
@@ -67,6 +69,18 @@ const fn on_portal(method: Method, path: &'static str, access: Access, handler: 
         path,
         access,
         place: Place::Portal,
+        sensitive: false,
+        handler,
+    }
+}
+
+const fn sensitive(method: Method, path: &'static str, access: Access, handler: Handler) -> Route {
+    Route {
+        method,
+        path,
+        access,
+        place: Place::Portal,
+        sensitive: true,
         handler,
     }
 }
@@ -77,6 +91,7 @@ const fn everywhere(path: &'static str, handler: Handler) -> Route {
         path,
         access: Access::Public,
         place: Place::Everywhere,
+        sensitive: false,
         handler,
     }
 }
@@ -124,32 +139,32 @@ pub const ROUTES: &[Route] = &[
     on_portal(POST, "/me/sessions", Access::SignedIn, to!(me::end_sessions)),
     on_portal(GET, "/admin", Access::Console, to!(users::start)),
     on_portal(GET, "/admin/users", USERS, to!(users::show_list)),
-    on_portal(POST, "/admin/users", USERS, to!(users::add)),
-    on_portal(POST, "/admin/users/role", USERS, to!(user::change_role_of)),
+    sensitive(POST, "/admin/users", USERS, to!(users::add)),
+    sensitive(POST, "/admin/users/role", USERS, to!(user::change_role_of)),
     on_portal(GET, "/admin/users/{user}", USERS, to!(user::show_user)),
     on_portal(GET, "/admin/users/{user}/role", USERS, to!(user::ask_role)),
-    on_portal(POST, "/admin/users/{user}/role", USERS, to!(user::change_role)),
+    sensitive(POST, "/admin/users/{user}/role", USERS, to!(user::change_role)),
     on_portal(GET, "/admin/users/{user}/disable", USERS, to!(user::ask_disable)),
-    on_portal(POST, "/admin/users/{user}/disable", USERS, to!(user::disable)),
-    on_portal(POST, "/admin/users/{user}/enable", USERS, to!(user::enable)),
+    sensitive(POST, "/admin/users/{user}/disable", USERS, to!(user::disable)),
+    sensitive(POST, "/admin/users/{user}/enable", USERS, to!(user::enable)),
     on_portal(GET, "/admin/users/{user}/delete", USERS, to!(user::ask_delete)),
-    on_portal(POST, "/admin/users/{user}/delete", USERS, to!(user::delete)),
-    on_portal(POST, "/admin/users/{user}/token", USERS, to!(user::new_token)),
+    sensitive(POST, "/admin/users/{user}/delete", USERS, to!(user::delete)),
+    sensitive(POST, "/admin/users/{user}/token", USERS, to!(user::new_token)),
     on_portal(POST, "/admin/users/{user}/sessions", USERS, to!(user::end_sessions)),
     on_portal(GET, "/admin/invitations", INVITATIONS, to!(invitations::show_list)),
     on_portal(GET, "/admin/invitations/new", INVITATIONS, to!(invite::show)),
-    on_portal(POST, "/admin/invitations/new", INVITATIONS, to!(invite::submit)),
+    sensitive(POST, "/admin/invitations/new", INVITATIONS, to!(invite::submit)),
     on_portal(GET, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::show_change)),
-    on_portal(POST, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::submit_change)),
-    on_portal(POST, "/admin/invitations/{invitation}/do", INVITATIONS, to!(invitations::act)),
+    sensitive(POST, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::submit_change)),
+    sensitive(POST, "/admin/invitations/{invitation}/do", INVITATIONS, to!(invitations::act)),
     on_portal(GET, "/admin/users/{user}/teams/{team}", USERS, to!(membership::show)),
-    on_portal(POST, "/admin/users/{user}/teams/{team}", USERS, to!(membership::submit)),
+    sensitive(POST, "/admin/users/{user}/teams/{team}", USERS, to!(membership::submit)),
     on_portal(GET, "/admin/users/{user}/teams/{team}/end", USERS, to!(membership::ask_end)),
-    on_portal(POST, "/admin/users/{user}/teams/{team}/end", USERS, to!(membership::end)),
+    sensitive(POST, "/admin/users/{user}/teams/{team}/end", USERS, to!(membership::end)),
     on_portal(GET, "/admin/projects", PROJECTS, to!(projects::show_list)),
     on_portal(POST, "/admin/projects", PROJECTS, to!(projects::add)),
     on_portal(GET, "/admin/projects/{project}", PROJECTS, to!(projects::show)),
-    on_portal(POST, "/admin/projects/{project}", PROJECTS, to!(projects::change)),
+    sensitive(POST, "/admin/projects/{project}", PROJECTS, to!(projects::change)),
     on_portal(GET, "/admin/sessions", USERS, to!(sessions::show_list)),
     on_portal(POST, "/admin/sessions", USERS, to!(sessions::end)),
     on_portal(GET, "/admin/applications", Access::Can(Power::Apps), to!(applications::show)),
@@ -313,6 +328,29 @@ mod tests {
                 Access::Can(one.power)
             };
             assert_eq!(access, Some(expected), "{}", one.link.path);
+        }
+    }
+
+    /// Acts of the console that give, take and hand over no right: a row that is not here has to be sensitive.
+    const HARMLESS: &[&str] = &[
+        "/admin/audit/check",
+        "/admin/mail/test",
+        "/admin/mail/{letter}/again",
+        "/admin/mail/{letter}/give-up",
+        "/admin/projects",
+        "/admin/sessions",
+        "/admin/users/{user}/sessions",
+    ];
+
+    #[test]
+    fn acts_of_the_console_ask_who_has_not_signed_in_lately_unless_they_are_harmless() {
+        for route in ROUTES {
+            let act = route.path.starts_with("/admin") && route.method == POST;
+            let harmless = HARMLESS.contains(&route.path);
+            assert_eq!(route.sensitive, act && !harmless, "{} {}", route.method, route.path);
+        }
+        for path in HARMLESS {
+            assert!(ROUTES.iter().any(|route| route.path == *path && route.method == POST), "{path}");
         }
     }
 

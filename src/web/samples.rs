@@ -20,6 +20,7 @@ use super::pages::refused::{DeniedIpPage, DeniedPage, ErrorPage, ExpiredPage, Up
 use super::pages::sign_in::{MfaMissingPage, ProviderButton, RealmChoice, SignInPage, StepUpPage};
 use super::pages::sign_out::{PrivacyPage, SignOutPage, SignedOutPage};
 use super::relative::{self, Moment};
+use super::step_up::ConfirmItIsYouPage;
 use super::view::{BASE, CONSOLE, Denial, Frame, Link, Me, MenuPart, Onward, SessionRow, Tag};
 use super::words::TokenHint;
 
@@ -239,6 +240,18 @@ impl Written {
                     onward: self.onward(),
                     going_to: Some(self.s("Notebook")),
                     login: email(),
+                }),
+            ),
+            (
+                "confirm-it-is-you",
+                render(&ConfirmItIsYouPage {
+                    frame: frame(),
+                    form: self.failed(&["confirm-password"]),
+                    action: "/.portcullis/admin/users/role".to_owned(),
+                    kept: vec![("role".to_owned(), self.s("admin"))],
+                    within: "10 minutes".to_owned(),
+                    login: email(),
+                    back: "/.portcullis/admin/users".to_owned(),
                 }),
             ),
             (

@@ -219,6 +219,18 @@ const otherHouses = [
     await press(page, 'Create account and sign in');
     await home(page);
   }],
+  ['confirm it is you, before a sensitive act', { signin: 'fresh_for = "1s"' }, async ({ page, house }) => {
+    await page.goto(firstAdminUrl(house));
+    await fill(page, { Email: 'ada@example.org', Username: 'ada', 'First name': 'Ada', 'Last name': 'Lovelace', 'New password': ada.password });
+    await press(page, 'Create account and sign in');
+    await home(page);
+    await page.goto(house.page('/admin/users'));
+    await page.waitForTimeout(1100);
+    const form = page.locator('#add');
+    await fill(form, { Email: 'new@example.org', Username: 'new', 'First name': 'Nova', 'Last name': 'Newcomer' });
+    await press(form, 'Add user and make a token');
+    await heading(page, 'Confirm it is you');
+  }],
   ['new accounts closed', { signin: 'registration = "closed"' }, ({ page, house }) => page.goto(house.page('/account/new'))],
 ];
 

@@ -108,9 +108,9 @@ const FORMS: &[Form] = &[
 fn every_form_of_the_site_is_tried() {
     let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/routes.rs")).unwrap();
     let table: String = table.split_whitespace().collect();
-    let mut posts: Vec<&str> = table
-        .split("on_portal(POST,\"")
-        .skip(1)
+    let mut posts: Vec<&str> = ["on_portal(POST,\"", "sensitive(POST,\""]
+        .iter()
+        .flat_map(|row| table.split(row).skip(1))
         .filter_map(|rest| rest.split('"').next())
         .collect();
     posts.sort_unstable();

@@ -9,7 +9,7 @@ use crate::base::reader::{Reader, word};
 use super::super::application::{AcceptedSignIn, Guard};
 use super::super::definitions::{Grant, Registration, SignInRules, TokenStyle};
 use super::scope::{Kind, Scope, between, line, listed};
-use super::sources::{LONGEST_LOCK, LONGEST_TTL, SHORTEST_TTL};
+use super::sources::{LONGEST_FRESH, LONGEST_LOCK, LONGEST_TTL, SHORTEST_TTL};
 
 /// The findings of the analyses, with the level each has when nothing is said.
 pub(in crate::policy) const CHECKS: &[(&str, Level)] = &[
@@ -85,6 +85,7 @@ impl Scope<'_> {
         ttl(&mut reader, "invitation_ttl", &mut rules.invitation_ttl, SHORTEST_TTL, LONGEST_TTL);
         ttl(&mut reader, "token_ttl", &mut rules.token_ttl, SHORTEST_TTL, LONGEST_TTL);
         ttl(&mut reader, "lock_for", &mut rules.lock_for, SHORTEST_TTL, LONGEST_LOCK);
+        ttl(&mut reader, "fresh_for", &mut rules.fresh_for, SHORTEST_TTL, LONGEST_FRESH);
         let number = |reader: &mut Reader<'_>, key, range| reader.integer(key, range).map(|number| number.value);
         if let Some(attempts) = number(&mut reader, "token_attempts", 1..=20).and_then(|number| u32::try_from(number).ok()) {
             rules.token_attempts = attempts;

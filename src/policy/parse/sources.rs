@@ -232,6 +232,8 @@ pub(super) const SHORTEST_TTL: Duration = Duration::from_secs(1);
 pub(super) const LONGEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Longest lock of a name from a network.
 pub(super) const LONGEST_LOCK: Duration = HOUR.saturating_mul(24);
+/// The longest that sensitive acts may be done without a new proof: longer would be as good as none.
+pub(super) const LONGEST_FRESH: Duration = HOUR;
 
 fn is_loopback(url: &Url) -> bool {
     match url.host() {

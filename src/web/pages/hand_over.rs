@@ -228,13 +228,18 @@ pub async fn welcome(cx: &mut Cx<'_>, session: &NewSession, going: &Going) -> Ou
         return Err(Stop::NotFound);
     };
     let mut answer = going.after_form(cx, &caller)?;
-    add_session_cookie(cx, &mut answer, session);
+    add_session_cookies(cx, &mut answer, session);
+    Ok(answer)
+}
+
+/// Sends the cookie of a session that was opened here, and the mark that this browser is known.
+pub fn add_session_cookies(cx: &Cx<'_>, answer: &mut Answer, session: &NewSession) {
+    add_session_cookie(cx, answer, session);
     let accounts = &cx.app.accounts;
     if accounts.sends_mail() {
         let marks = accounts.mark_browser(cx.visit().browser, session.session.user);
-        cx.add_cookie(&mut answer, Cookie::Browser, &marks, Keep::For(BROWSER_KNOWN));
+        cx.add_cookie(answer, Cookie::Browser, &marks, Keep::For(BROWSER_KNOWN));
     }
-    Ok(answer)
 }
 
 /// How long a browser is known: as long as browsers keep a cookie at most (RFC 6265bis section 5.5).

@@ -173,7 +173,8 @@ pub async fn submit(cx: &mut Cx<'_>) -> Outcome {
 }
 
 /// What came of it, for the figures.
-const fn word_for(outcome: &SignInOutcome) -> &'static str {
+#[must_use]
+pub const fn word_for(outcome: &SignInOutcome) -> &'static str {
     match outcome {
         SignInOutcome::SignedIn(_) => "ok",
         SignInOutcome::Wrong => "wrong",

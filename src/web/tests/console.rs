@@ -1,5 +1,7 @@
 //! What the console shows and to whom: everybody's sessions, decisions, the audit trail, files.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use super::browser::{ADA, GOOD, House};
@@ -339,4 +341,73 @@ async fn files_are_shown_with_their_places_and_what_is_typed_is_checked_and_not_
     for said in ["Nothing needs attention", "Store", "Working", "Not set up"] {
         assert!(health.text.contains(said), "{said}: {}", health.text);
     }
+}
+
+#[tokio::test]
+async fn who_signed_in_long_ago_proves_who_they_are_before_a_sensitive_act_and_loses_nothing() {
+    const USERS: &str = "/.portcullis/admin/users";
+    let house = House::with_admin().await;
+    let mut ada = house.signed_in(ADA, GOOD).await;
+    let page = ada.get(USERS).await;
+    house.wait(Duration::from_secs(601));
+    let fields = [
+        ("email", "bo@lab.example"),
+        ("username", "bo"),
+        ("given-name", "Bo \"<b>&"),
+        ("family-name", "Diaz"),
+    ];
+    let asked = ada.submit_to(&page, USERS, &fields).await;
+    assert_eq!(asked.status, StatusCode::FORBIDDEN);
+    assert!(
+        asked.text.contains("Confirm it is you") && asked.text.contains("of the last 10 minutes"),
+        "{}",
+        asked.text
+    );
+    assert!(!asked.text.contains("<b>"), "{}", asked.text);
+    assert!(!ada.get(USERS).await.text.contains("bo@lab.example"), "nothing is done yet");
+
+    let without = ada.submit_to(&asked, USERS, &[("confirm-username", ADA)]).await;
+    assert!(without.text.contains("Enter your password"), "{}", without.text);
+    let before = ada.cookie("sso.example", "__Host-portcullis").cloned();
+    let wrong = ada.submit_to(&without, USERS, &[("confirm-password", "not the password 1")]).await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    assert!(
+        wrong.text.contains("Your password is wrong") && !wrong.text.contains("not the password 1"),
+        "{}",
+        wrong.text
+    );
+    let done = ada.submit_to(&wrong, USERS, &[("confirm-password", GOOD)]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    assert_ne!(ada.cookie("sso.example", "__Host-portcullis").cloned(), before, "a new value");
+    let list = ada.get(done.location()).await;
+    assert!(
+        list.text.contains("bo@lab.example") && list.text.contains("Bo &#34;&#60;b&#62;&#38;"),
+        "{}",
+        list.text
+    );
+
+    // It is asked once: from here on it is a sign-in of a moment ago.
+    let more = [("email", "cy@lab.example"), ("username", "cy")];
+    let done = ada.submit_to(&list, USERS, &more).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+}
+
+#[tokio::test]
+async fn a_program_is_told_that_the_sign_in_is_too_old_and_harmless_acts_need_no_new_one() {
+    let house = House::with_admin().await;
+    house.person("bo", GOOD).await;
+    let _bo = house.signed_in("bo", GOOD).await;
+    let mut ada = house.signed_in(ADA, GOOD).await;
+    let page = ada.get("/.portcullis/admin/users").await;
+    house.wait(Duration::from_secs(601));
+    let found = ada.get(&format!("{SESSIONS}?q=bo")).await;
+    let user = found.between("name=\"user\" value=\"", "\"").to_owned();
+    let done = ada.submit_to(&found, SESSIONS, &[("user", user.as_str())]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    ada.accept("application/json");
+    let told = ada
+        .submit_to(&page, "/.portcullis/admin/users", &[("email", "cy@lab.example")])
+        .await;
+    assert_eq!(told.status, StatusCode::UNAUTHORIZED);
+    assert!(told.text.contains("session-too-old"), "{}", told.text);
 }
