@@ -4,8 +4,9 @@ pub mod explaining;
 pub mod live;
 pub mod open;
 pub mod refusal;
+pub mod waiting;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -21,7 +22,6 @@ pub use live::{Live, Stale};
 use open::Open;
 
 /// Everything shared. Built once at start and handed down by reference; nothing else is global.
-#[derive(Debug)]
 pub struct App {
     /// What came from files, replaced as one piece.
     live: ArcSwap<Live>,
@@ -41,8 +41,19 @@ pub struct App {
     pub began: Timestamp,
     /// Where random bytes come from.
     pub random: Random,
+    /// Reads the files on disk; set once, by whoever knows where they are.
+    pub files: OnceLock<waiting::ReadFiles>,
     /// Moves on when other rules are in force.
     replaced: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("accounts", &self.accounts)
+            .field("began", &self.began)
+            .finish_non_exhaustive()
+    }
 }
 
 impl App {
@@ -59,6 +70,7 @@ impl App {
             began: clock.now(),
             clock,
             random,
+            files: OnceLock::new(),
             replaced: watch::Sender::new(0),
         }
     }

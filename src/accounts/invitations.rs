@@ -139,6 +139,20 @@ impl Accounts {
         Ok(again(|| self.invite_once(new, policies, by, now)).await?)
     }
 
+    /// Why an invitation could not be made now; `None` if it could. Nothing is made, and no letter is counted.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn foresee_invite(
+        &self,
+        new: &NewInvitation,
+        policies: &PolicySet,
+        by: &Acting,
+        now: Timestamp,
+    ) -> Result<Option<InviteOutcome>, Unavailable> {
+        Ok(self.may_invite(new, policies, by, now).await?.err())
+    }
+
     /// What may be given in the invitation's team, or why it cannot be made; with the ended one that it replaces.
     async fn may_invite<'p>(
         &self,

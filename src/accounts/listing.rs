@@ -6,6 +6,7 @@ use crate::base::encoding::{base64url, from_base64url};
 use crate::base::time::Timestamp;
 use crate::model::id::UserId;
 use crate::model::name::{RoleName, TeamName, fold_name};
+use crate::model::principal::{Identity, SignedIn};
 use crate::model::user::{User, UserStatus};
 use crate::store::StoreError;
 
@@ -58,6 +59,34 @@ impl Accounts {
             before: found.kept.front().map(cursor_of).filter(|_| found.ahead > 0),
             after: found.kept.back().map(cursor_of).filter(|_| found.behind > 0),
         })
+    }
+
+    /// Everybody whom rules may let in, those who have yet to register as what they will be, as if each had just signed in with a password;
+    /// by name. `None` if there are more than `most`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn everybody_to_judge(&self, most: usize, now: Timestamp) -> Result<Option<Vec<Identity>>, Unavailable> {
+        self.call_roll(now).await?;
+        let ids = self.roll.people(|people| {
+            let open = people.lines.iter().filter(|(_, person)| person.status != UserStatus::Disabled);
+            open.map(|((_, id), _)| UserId::from_number(*id)).collect::<Vec<UserId>>()
+        });
+        let ids = ids.unwrap_or_default();
+        if ids.len() > most {
+            return Ok(None);
+        }
+        let mut everybody = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(user) = self.store.get::<User>(&id).await? {
+                let as_active = User {
+                    status: UserStatus::Active,
+                    ..user.into_record()
+                };
+                everybody.push(self.imagined(&as_active, SignedIn::by_password(now)).await?);
+            }
+        }
+        Ok(Some(everybody))
     }
 
     /// Whom somebody reaches; `None` is everybody.
@@ -113,7 +142,7 @@ fn passes((name, _): &Place, person: &Person, filter: &Filter, text: &str, by: &
         Reach::Teams(teams) => is_in(person, teams),
     };
     let found = text.is_empty() || name.contains(text) || person.username.contains(text) || person.email.contains(text);
-    let team = filter.team.as_ref().is_none_or(|team| person.teams.contains(team));
+    let team = filter.team.as_ref().is_none_or(|team| is_in(person, [team]));
     let role = filter.role.as_ref().is_none_or(|role| {
         if *role == RoleName::user() {
             person.roles.is_empty()
@@ -133,7 +162,7 @@ fn passes((name, _): &Place, person: &Person, filter: &Filter, text: &str, by: &
 }
 
 fn is_in<'t>(person: &Person, teams: impl IntoIterator<Item = &'t TeamName>) -> bool {
-    teams.into_iter().any(|team| person.teams.contains(team))
+    teams.into_iter().any(|team| person.teams.iter().any(|held| held.team == *team))
 }
 
 fn cursor_of((name, id): &Place) -> String {

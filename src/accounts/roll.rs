@@ -41,9 +41,26 @@ pub(super) struct Person {
     /// Instance-wide roles as given.
     pub(super) roles: Box<[RoleName]>,
     /// Their teams.
-    pub(super) teams: Box<[TeamName]>,
+    pub(super) teams: Box<[InTeam]>,
     /// A reset token that is to be handed over.
     pub(super) reset: Option<Box<OneTimeToken<Reset>>>,
+}
+
+/// A team that somebody is in.
+#[derive(Debug)]
+pub(super) struct InTeam {
+    pub(super) team: TeamName,
+    /// The roles they hold there.
+    pub(super) roles: Box<[RoleName]>,
+}
+
+impl From<Membership> for InTeam {
+    fn from(membership: Membership) -> Self {
+        Self {
+            team: membership.team,
+            roles: membership.roles.into_iter().collect(),
+        }
+    }
 }
 
 /// Everybody, in the order of lists.
@@ -210,7 +227,7 @@ impl Accounts {
 
     async fn read_person(&self, user: &User) -> Result<(Arc<str>, Person), StoreError> {
         let memberships = self.memberships_of(user.id).await?;
-        let teams = memberships.into_iter().map(|one| one.record.team).collect();
+        let teams = memberships.into_iter().map(|one| one.into_record().into()).collect();
         let reset = self.reset_to_hand_over(user).await?;
         Ok(line(user, teams, reset))
     }
@@ -228,8 +245,8 @@ impl Accounts {
     }
 
     async fn read_all(&self) -> Result<Kept, StoreError> {
-        let mut teams: HashMap<UserId, Vec<TeamName>> = HashMap::new();
-        self.read_each(|membership: Membership| teams.entry(membership.user).or_default().push(membership.team))
+        let mut teams: HashMap<UserId, Vec<InTeam>> = HashMap::new();
+        self.read_each(|membership: Membership| teams.entry(membership.user).or_default().push(membership.into()))
             .await?;
         // The body of a token is the same whatever it is for.
         let mut with_token: HashSet<UserId> = HashSet::new();
@@ -278,7 +295,7 @@ impl Accounts {
     }
 }
 
-fn line(user: &User, teams: Box<[TeamName]>, reset: Option<Box<OneTimeToken<Reset>>>) -> (Arc<str>, Person) {
+fn line(user: &User, teams: Box<[InTeam]>, reset: Option<Box<OneTimeToken<Reset>>>) -> (Arc<str>, Person) {
     let email = user.email.as_ref().map(|email| email.canonical()).unwrap_or_default();
     let person = Person {
         username: user.username.canonical().into(),

@@ -54,6 +54,16 @@ pub struct Member {
     pub name: String,
 }
 
+impl Member {
+    pub(super) fn of(user: &User) -> Self {
+        let email = user.email.as_ref().map(|email| format!(" ({email})")).unwrap_or_default();
+        Self {
+            id: user.id,
+            name: format!("{}{email}", user.display_name()),
+        }
+    }
+}
+
 impl Accounts {
     /// The members of a team within reach, by name; `None` if there are more than `most`.
     ///
@@ -71,13 +81,7 @@ impl Accounts {
         let mut members = Vec::with_capacity(memberships.len());
         for membership in memberships {
             if let Some(user) = self.store.get::<User>(&membership.record.user).await? {
-                let user = user.record;
-                let name = user.display_name();
-                let email = user.email.as_ref().map(|email| format!(" ({email})")).unwrap_or_default();
-                members.push(Member {
-                    id: user.id,
-                    name: format!("{name}{email}"),
-                });
+                members.push(Member::of(&user.record));
             }
         }
         members.sort_by(|one, other| one.name.cmp(&other.name));
@@ -199,7 +203,7 @@ impl Accounts {
     }
 
     /// Somebody's account and membership, if this person may change what they have in that team. An admin's is an admin's to change.
-    async fn changeable_member(
+    pub(super) async fn changeable_member(
         &self,
         user: UserId,
         team: &TeamName,

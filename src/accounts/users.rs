@@ -166,6 +166,24 @@ impl Accounts {
         Ok(outcome.unwrap_or(AddOutcome::NotAllowed))
     }
 
+    /// Why an account could not be made now; `None` if it could. Nothing is made, and no password is looked at.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn foresee_user(&self, new: &NewUser, by: &Acting) -> Result<Option<AddOutcome>, Unavailable> {
+        if !may_add(new, by) {
+            return Ok(Some(AddOutcome::NotAllowed));
+        }
+        if self.user_by_email(new.email.clone()).await?.is_some() {
+            return Ok(Some(AddOutcome::EmailTaken));
+        }
+        let taken = match &new.username {
+            Some(username) => self.user_by_login(username.as_str()).await?.is_some(),
+            None => derived_username(&new.email, 0).is_none(),
+        };
+        Ok(taken.then_some(AddOutcome::UsernameTaken))
+    }
+
     /// Makes the first account; `None` if somebody was first.
     pub(super) async fn add_first(&self, new: NewUser, by: &Acting, now: Timestamp) -> Result<Option<AddOutcome>, Unavailable> {
         self.add(new, Place::First, by, now).await

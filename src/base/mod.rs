@@ -1,5 +1,6 @@
 //! Time, randomness, secrets, diagnostics and reading TOML: what knows nothing of identity.
 
+pub mod csv;
 pub mod diagnostic;
 pub mod document;
 pub mod encoding;

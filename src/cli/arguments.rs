@@ -87,6 +87,14 @@ Example:
 Example:
   portcullis can kim@acme.example --from 203.0.113.9")]
     Can(CanOptions),
+    /// Tell who would gain and who would lose access by other policies
+    #[command(after_help = "\
+Everybody in the store is decided by the policies in force and by the others, at every place that a rule of either names.
+
+Examples:
+  portcullis diff --store
+  portcullis diff --store ../next/policies")]
+    Diff(DiffOptions),
     /// Have the running server read settings and policies again
     #[command(after_help = "\
 All or nothing: with an error or a failed test the old policy stays in force, and every problem is printed.
@@ -236,6 +244,15 @@ pub(super) struct CheckOptions {
     /// How findings are printed
     #[arg(long, value_enum)]
     pub(super) format: Option<FindingsFormat>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffOptions {
+    /// A policies folder, in place of the one the settings name
+    pub(super) dir: Option<PathBuf>,
+    /// Compare what the policies mean for the people in the store
+    #[arg(long, required = true)]
+    pub(super) store: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::server::control::{Answer, Request, Subject};
+use crate::server::control::{Answer, Concerned, Request, Subject};
 
 use super::Outcome;
-use super::arguments::{CanOptions, ExplainOptions, Who, WhoCanOptions};
+use super::arguments::{CanOptions, DiffOptions, ExplainOptions, Who, WhoCanOptions};
 use super::ask::{ask, strange};
 use super::output::Output;
 
@@ -73,6 +73,47 @@ pub(super) fn who_can(config: &Path, options: &WhoCanOptions, output: &Output) -
                     })
                     .collect();
                 output.table(&["USERNAME", "EMAIL", "OUTCOME", "BECAUSE"], rows)
+            });
+            Outcome::Sound
+        }
+        Ok(other) => strange(&other),
+        Err(outcome) => outcome,
+    }
+}
+
+pub(super) fn diff(config: &Path, options: &DiffOptions, output: &Output) -> Outcome {
+    let policies = options.dir.as_ref().and_then(|dir| std::path::absolute(dir).ok());
+    match ask(config, &Request::Diff { policies }) {
+        Ok(Answer::Differs(diff)) => {
+            output.answer(&diff, |diff| {
+                if diff.places.is_empty() {
+                    return format!("nothing is different for any of {} people", diff.people);
+                }
+                let places = diff.places.iter().map(|moved| {
+                    vec![
+                        moved.application.clone(),
+                        moved.place.clone(),
+                        moved.gain.to_string(),
+                        moved.lose.to_string(),
+                    ]
+                });
+                let table = output.table(&["APPLICATION", "PLACE", "GAIN", "LOSE"], places.collect());
+                let people = |does: &str, all: &[Concerned]| {
+                    let line = |one: &Concerned| format!("  {does} {} ({})", one.username, one.applications.join(", "));
+                    all.iter().map(line).collect::<Vec<_>>()
+                };
+                let mut lines = vec![table.trim_end().to_owned()];
+                lines.extend(people("gains", &diff.gain));
+                lines.extend(people("loses", &diff.lose));
+                lines.push(format!(
+                    "of {} people {} gain and {} lose access; {} -> {}",
+                    diff.people,
+                    diff.gain.len(),
+                    diff.lose.len(),
+                    diff.before,
+                    diff.after
+                ));
+                lines.join("\n")
             });
             Outcome::Sound
         }

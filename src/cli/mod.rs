@@ -66,6 +66,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Explain(options) => explain::explain(&config, options, &output),
         Command::WhoCan(options) => explain::who_can(&config, &options, &output),
         Command::Can(options) => explain::can(&config, options, &output),
+        Command::Diff(options) => explain::diff(&config, &options, &output),
         Command::Reload => operations::reload(&config, &output),
         Command::User(what) => user::run(&config, what, &output),
         Command::Invite(what) => invite::run(&config, what, &output),

@@ -34,6 +34,8 @@ words!(
         MembershipChanged = "membership-changed",
         /// A project of a team was made, renamed or removed.
         ProjectChanged = "project-changed",
+        /// A group of a team was made, changed or removed.
+        GroupChanged = "group-changed",
         /// Somebody was invited.
         InvitationSent = "invitation-sent",
         /// An invitation was sent again, under another link.

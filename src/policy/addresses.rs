@@ -25,7 +25,7 @@ struct Stretches<N> {
 }
 
 /// Which patterns an address is in; equal classes are in the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AddressClass(u32);
 
 /// In no pattern.
@@ -70,6 +70,12 @@ impl AddressBook {
             Some(IpAddr::V6(v6)) => self.v6.class(v6.into()),
             None => NOWHERE,
         })
+    }
+
+    /// The first address of each stretch.
+    pub(super) fn starts(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.v4.starts.iter().map(|start| IpAddr::V4((*start).into()));
+        v4.chain(self.v6.starts.iter().map(|start| IpAddr::V6((*start).into())))
     }
 
     pub(super) fn patterns(&self, class: AddressClass) -> &Bits<IpPattern> {

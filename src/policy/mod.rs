@@ -12,6 +12,7 @@ pub mod decide;
 pub mod decision;
 pub mod definitions;
 pub mod delegation;
+pub mod difference;
 pub mod explain;
 pub mod facts;
 #[cfg(test)]

@@ -120,6 +120,21 @@ impl PathPattern {
         self.deep
     }
 
+    /// A path that it matches and that a more specific one hardly does.
+    #[must_use]
+    pub fn example(&self) -> String {
+        let mut path = String::new();
+        for segment in &self.segments {
+            path.push('/');
+            match segment {
+                Segment::Literal(text) => path.push_str(text),
+                Segment::Part(parts) => path.push_str(&parts.join("any")),
+                Segment::Any => path.push_str("any"),
+            }
+        }
+        if path.is_empty() { "/".to_owned() } else { path }
+    }
+
     /// The same in lower case, for applications that do not look at case.
     #[must_use]
     pub fn to_lowercase(&self) -> Self {

@@ -11,8 +11,8 @@ mod looks;
 mod socket;
 
 pub use self::answer::{
-    Added, Answer, AuditPage, Ban, Change, Ended, Finding, Handed, Health, InForce, InvitationLine, Member, Opening, Person, Refused,
-    SessionLine, StoreCheck, Verified, WhoLine,
+    Added, Answer, AuditPage, Ban, Change, Concerned, Diff, Ended, Finding, Handed, Health, InForce, InvitationLine, Member, MovedPlace,
+    Opening, Person, Refused, SessionLine, StoreCheck, Verified, WhoLine,
 };
 
 pub use self::deeds::execute;
@@ -36,6 +36,11 @@ pub enum Request {
     Reload,
     /// Findings about policies that only the store can tell, and what they would end that is open.
     CheckStore {
+        /// Their folder; that of the settings if not given.
+        policies: Option<PathBuf>,
+    },
+    /// Who gains and who loses access by policies, were they in force.
+    Diff {
         /// Their folder; that of the settings if not given.
         policies: Option<PathBuf>,
     },

@@ -144,6 +144,9 @@ pub async fn open_on(
     }
     let started_with = Arc::clone(&live.settings);
     let app = Arc::new(App::new(live, accounts, decisions, metrics, clock, random));
+    let on_disk = files.clone();
+    // A new state has none yet.
+    let _ = app.files.set(Arc::new(move || on_disk.read().map_err(|error| error.to_string())));
     Ok(Desk {
         app,
         files,

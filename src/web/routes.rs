@@ -8,8 +8,8 @@ use http::Method;
 use crate::model::role::Power;
 
 use super::console::{
-    applications, audit, explain, health, invitations, invite, ip_patterns, mail, membership, policy, projects, providers, sessions, user,
-    users,
+    applications, audit, explain, groups, health, import, invitations, invite, ip_patterns, mail, membership, policy, projects, providers,
+    sessions, several, teams, user, users,
 };
 use super::cx::{Cx, Outcome};
 use super::files;
@@ -106,6 +106,7 @@ const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const USERS: Access = Access::Can(Power::Users);
 const PROJECTS: Access = Access::Can(Power::Projects);
+const GROUPS: Access = Access::Can(Power::Groups);
 const INVITATIONS: Access = Access::Can(Power::Invitations);
 const POLICIES: Access = Access::CanEverywhere(Power::Policies);
 const WHOLE_AUDIT: Access = Access::CanEverywhere(Power::Audit);
@@ -141,6 +142,10 @@ pub const ROUTES: &[Route] = &[
     on_portal(GET, "/admin/users", USERS, to!(users::show_list)),
     sensitive(POST, "/admin/users", USERS, to!(users::add)),
     sensitive(POST, "/admin/users/role", USERS, to!(user::change_role_of)),
+    on_portal(GET, "/admin/users/export", USERS, to!(users::export)),
+    on_portal(GET, "/admin/users/import", USERS, to!(import::show_users)),
+    sensitive(POST, "/admin/users/import", USERS, to!(import::import_users)),
+    sensitive(POST, "/admin/users/several", USERS, to!(several::on_users)),
     on_portal(GET, "/admin/users/{user}", USERS, to!(user::show_user)),
     on_portal(GET, "/admin/users/{user}/role", USERS, to!(user::ask_role)),
     sensitive(POST, "/admin/users/{user}/role", USERS, to!(user::change_role)),
@@ -154,6 +159,10 @@ pub const ROUTES: &[Route] = &[
     on_portal(GET, "/admin/invitations", INVITATIONS, to!(invitations::show_list)),
     on_portal(GET, "/admin/invitations/new", INVITATIONS, to!(invite::show)),
     sensitive(POST, "/admin/invitations/new", INVITATIONS, to!(invite::submit)),
+    on_portal(GET, "/admin/invitations/export", INVITATIONS, to!(invitations::export)),
+    on_portal(GET, "/admin/invitations/import", INVITATIONS, to!(import::show_invitations)),
+    sensitive(POST, "/admin/invitations/import", INVITATIONS, to!(import::import_invitations)),
+    sensitive(POST, "/admin/invitations/several", INVITATIONS, to!(several::on_invitations)),
     on_portal(GET, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::show_change)),
     sensitive(POST, "/admin/invitations/{invitation}", INVITATIONS, to!(invite::submit_change)),
     sensitive(POST, "/admin/invitations/{invitation}/do", INVITATIONS, to!(invitations::act)),
@@ -165,12 +174,18 @@ pub const ROUTES: &[Route] = &[
     on_portal(POST, "/admin/projects", PROJECTS, to!(projects::add)),
     on_portal(GET, "/admin/projects/{project}", PROJECTS, to!(projects::show)),
     sensitive(POST, "/admin/projects/{project}", PROJECTS, to!(projects::change)),
+    on_portal(GET, "/admin/teams", GROUPS, to!(teams::show_list)),
+    on_portal(GET, "/admin/teams/{team}", GROUPS, to!(teams::show)),
+    on_portal(POST, "/admin/teams/{team}", GROUPS, to!(teams::add_group)),
+    on_portal(GET, "/admin/groups/{group}", GROUPS, to!(groups::show)),
+    sensitive(POST, "/admin/groups/{group}", GROUPS, to!(groups::change)),
     on_portal(GET, "/admin/sessions", USERS, to!(sessions::show_list)),
     on_portal(POST, "/admin/sessions", USERS, to!(sessions::end)),
     on_portal(GET, "/admin/applications", Access::Can(Power::Apps), to!(applications::show)),
     on_portal(GET, "/admin/ip-patterns", USERS, to!(ip_patterns::show)),
     on_portal(GET, "/admin/identity-providers", POLICIES, to!(providers::show)),
     on_portal(GET, "/admin/policy", POLICIES, to!(policy::show)),
+    on_portal(POST, "/admin/policy/check", POLICIES, to!(policy::check)),
     on_portal(GET, "/admin/explain", Access::Can(Power::Audit), to!(explain::show)),
     on_portal(GET, "/admin/audit", Access::Can(Power::Audit), to!(audit::show)),
     on_portal(GET, "/admin/audit/export", WHOLE_AUDIT, to!(audit::export)),
@@ -337,8 +352,10 @@ mod tests {
         "/admin/mail/test",
         "/admin/mail/{letter}/again",
         "/admin/mail/{letter}/give-up",
+        "/admin/policy/check",
         "/admin/projects",
         "/admin/sessions",
+        "/admin/teams/{team}",
         "/admin/users/{user}/sessions",
     ];
 

@@ -126,6 +126,7 @@ pub const CONSOLE: &[MenuGroup] = &[
         links: &[
             in_console("/admin/users", "Users", "users", Power::Users),
             in_console("/admin/invitations", "Invitations", "mail", Power::Invitations),
+            in_console("/admin/teams", "Teams", "team", Power::Groups),
             in_console("/admin/projects", "Projects", "book", Power::Projects),
             in_console("/admin/sessions", "Sessions", "clock", Power::Users),
         ],

@@ -13,6 +13,7 @@ mod an_application_fails;
 mod backups_on_a_timer;
 mod behind_a_balancer;
 mod certificates_by_acme;
+mod changes_are_foreseen;
 mod commands;
 mod connections_rest;
 mod doctor;

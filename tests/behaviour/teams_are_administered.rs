@@ -24,7 +24,7 @@ require = { assigned = true }
 [role.lead]
 title = "Team Permission Administrator"
 scope = "team"
-admin = ["users", "projects", "invitations"]
+admin = ["users", "groups", "projects", "invitations"]
 grantable_by = ["lead", "admin"]
 
 [role.keeper]
@@ -312,4 +312,88 @@ async fn what_somebody_has_elsewhere_is_not_shown_to_a_teams_administrator() {
         "{}",
         seen.words()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_gives_its_members_levels_in_projects() {
+    let house = company().await;
+    house.add_with("max", |person| person.team = Some("beta".to_owned())).await;
+    let (mut ada, mut kim, mut sam) = (
+        sign_in(&house, "ada").await,
+        sign_in(&house, "kim").await,
+        sign_in(&house, "sam").await,
+    );
+    let teams = kim.open(&format!("{CONSOLE}/teams")).await;
+    assert!(
+        teams.words().contains("ACME Research") && !teams.words().contains("Beta"),
+        "{}",
+        teams.words()
+    );
+    assert_eq!(kim.get(&format!("{CONSOLE}/teams/beta")).await.status, 404);
+    assert_eq!(sam.get(&format!("{CONSOLE}/teams")).await.status, 403);
+    let projects = kim.open(&format!("{CONSOLE}/projects")).await;
+    kim.fill_in(&projects, &[("name", "Kinase"), ("team", "acme")]).await;
+    let url = membership(&house, "sam", "acme").await;
+    save(&mut kim, &url, &[("app-echo", "on")]).await;
+
+    let team = kim.open(&format!("{CONSOLE}/teams/acme")).await;
+    let nameless = kim.fill_in(&team, &[("name", " ")]).await;
+    assert!(nameless.words().contains("Enter a name"), "{}", nameless.words());
+    let group = kim.fill_in(&team, &[("name", "Crystals <b>")]).await;
+    assert!(group.words().contains("The group is made"), "{}", group.words());
+    assert!(!group.text().contains("<b>"));
+    let twice = kim.fill_in(&team, &[("name", "CRYSTALS <b>")]).await;
+    assert!(twice.words().contains("The team has a group of that name"), "{}", twice.words());
+
+    let text = group.text();
+    let field = text.split("name=\"project-").nth(1).unwrap().split('"').next().unwrap();
+    let field = format!("project-{field}");
+    // Somebody of another team is nobody.
+    for stranger in ["max", "nobody@example.org"] {
+        let refused = kim
+            .fill_in(&group, &[("do", "save"), ("name", "Crystals"), ("add", stranger)])
+            .await;
+        assert!(
+            refused
+                .words()
+                .contains(&format!("No member of this team has that name: {stranger}")),
+            "{}",
+            refused.words()
+        );
+    }
+    let own = kim.fill_in(&group, &[("do", "save"), ("name", "Crystals"), ("add", "kim")]).await;
+    assert!(own.words().contains("You cannot change what you have yourself"), "{}", own.words());
+    let saved = kim
+        .fill_in(
+            &group,
+            &[("do", "save"), ("name", "Crystals"), ("add", "sam@example.org"), (&field, "guest")],
+        )
+        .await;
+    assert!(saved.words().contains("The group is saved"), "{}", saved.words());
+    let told = async |browser: &mut Browser| {
+        let seen = browser.open(&format!("{APP}/")).await.json();
+        let headers = seen["headers"].as_array().unwrap().clone();
+        let found = headers.iter().find(|pair| pair[0] == "x-portcullis-projects").unwrap()[1].clone();
+        found.as_str().unwrap().to_owned()
+    };
+    assert_eq!(told(&mut sam).await, "Kinase:guest");
+    assert!(kim.open(&url).await.words().contains("In the groups Crystals"));
+
+    // Who had it open before does not overwrite what was done since.
+    let late = ada.open(group.url.as_str().split('?').next().unwrap()).await;
+    let member = format!("member-{}", id_of(&house, "sam").await);
+    kim.fill_in(&saved, &[("do", "save"), ("name", "Crystals"), (&member, "on"), (&field, "member")])
+        .await;
+    assert_eq!(told(&mut sam).await, "Kinase:member");
+    let moved = ada.fill_in(&late, &[("do", "save"), ("name", "Crystals")]).await;
+    assert_eq!(moved.status, 409, "{}", moved.words());
+    assert_eq!(told(&mut sam).await, "Kinase:member");
+
+    let page = kim.open(group.url.as_str().split('?').next().unwrap()).await;
+    kim.fill_in(&page, &[("do", "save"), ("name", "Crystals"), (&field, "member")])
+        .await;
+    assert_eq!(told(&mut sam).await, "", "who is taken out has nothing by it");
+    let page = kim.open(group.url.as_str().split('?').next().unwrap()).await;
+    let gone = kim.fill_in(&page, &[("do", "delete")]).await;
+    assert!(gone.words().contains("The group is deleted"), "{}", gone.words());
 }

@@ -155,6 +155,20 @@ const pages = [
     await press(form, 'Add user and make a token');
     await says(page, 'There is a problem');
   }],
+  ['users, several ticked', 'admin', async ({ page, house }) => {
+    await page.goto(house.page('/admin/users'));
+    await page.getByLabel('Tick Bo Larsen').check();
+    await page.getByLabel('With the ticked').selectOption('disable');
+    await press(page, 'Go on');
+    await heading(page, 'Disable 1 person?');
+  }],
+  ['users, import', 'admin', async ({ page, house }) => {
+    await page.goto(house.page('/admin/users/import'));
+    await fill(page, { 'Comma-separated values': 'email,given_name,family_name\nimported@example.org,Ines,Rocha\nnobody,,' });
+    await press(page, 'Check the lines');
+    await says(page, 'Line 3');
+  }],
+  ['invitations, import', 'admin', ({ page, house }) => page.goto(house.page('/admin/invitations/import'))],
   ['users, role dialog', 'admin', async ({ page, house }) => {
     await page.goto(house.page('/admin/users'));
     await page.locator('a.rolebtn').first().click();
@@ -180,6 +194,11 @@ const pages = [
   ['IP patterns, with problems', 'admin', ({ page, house }) => page.goto(house.page('/admin/ip-patterns?name=x!&nets=198.51.1O0.7&ip=here'))],
   ['identity providers', 'admin', ({ page, house }) => page.goto(house.page('/admin/identity-providers'))],
   ['policy', 'admin', ({ page, house }) => page.goto(house.page('/admin/policy'))],
+  ['policy, the files checked', 'admin', async ({ page, house }) => {
+    await page.goto(house.page('/admin/policy'));
+    await press(page, 'Check the files');
+    await says(page, 'The files say what is in force.');
+  }],
   ['explain', 'admin', ({ page, house }) => page.goto(house.page('/admin/explain'))],
   ['explain, denied', 'admin', ({ page, house }) => page.goto(house.page('/admin/explain?user=bo&app=lab&path=/curators/1&ip=203.0.113.7'))],
   ['explain, allowed', 'admin', ({ page, house }) => page.goto(house.page('/admin/explain?user=ada&app=lab&path=/projects/3&ip=127.0.0.1'))],
@@ -190,6 +209,19 @@ const pages = [
   ['system health', 'admin', ({ page, house }) => page.goto(house.page('/admin/health'))],
   ['invitations', 'admin', ({ page, house }) => page.goto(house.page('/admin/invitations'))],
   ['invite user', 'admin', ({ page, house }) => page.goto(house.page('/admin/invitations/new'))],
+  ['teams', 'admin', ({ page, house }) => page.goto(house.page('/admin/teams'))],
+  ['team', 'admin', ({ page, house }) => page.goto(house.page('/admin/teams/main'))],
+  ['group', 'admin', async ({ page, house }) => {
+    await page.goto(house.page('/admin/projects'));
+    await fill(page, { Name: `Kinase panel ${Date.now()}` });
+    await press(page, 'Add project');
+    await page.goto(house.page('/admin/teams/main'));
+    await fill(page, { Name: `Crystallography ${Date.now()}` });
+    await press(page, 'Add group');
+    await fill(page, { 'Put in': 'bo@example.org' });
+    await page.getByRole('button', { name: 'Save', exact: true }).last().click();
+    await says(page, 'The group is saved');
+  }],
   ['projects', 'admin', ({ page, house }) => page.goto(house.page('/admin/projects'))],
   ['invitation ended', 'stranger', ({ page, house }) => page.goto(house.page('/invite/nothing'))],
   ['mail outbox', 'admin', ({ page, house }) => page.goto(house.page('/admin/mail'))],
@@ -286,7 +318,7 @@ export function looks() {
         const own = ['/', '/me/security', '/me/sessions', '/sign-out', '/admin/users', '/admin/users?q=nobody-has-this-name', '/admin/users#nav',
           '/admin/sessions', '/admin/applications?app=lab', '/admin/ip-patterns?ip=127.0.0.1', '/admin/identity-providers',
           '/admin/policy', '/admin/explain?user=bo&app=lab&path=/curators/1', '/admin/audit', '/admin/health',
-          '/admin/mail', '/admin/invitations', '/admin/invitations/new', '/admin/projects'];
+          '/admin/mail', '/admin/invitations', '/admin/invitations/new', '/admin/projects', '/admin/teams', '/admin/teams/main'];
         for (const path of who === 'stranger' ? plain : own) {
           await page.goto(house.page(path));
           const found = await page.evaluate(() => ({

@@ -69,6 +69,16 @@ const FORMS: &[Form] = &[
         &[("email", "mallory@example.org"), ("username", "mallory")],
     ),
     form("/admin/users/role", "/admin/users", &[("user", "{user}"), ("role", "admin")]),
+    form(
+        "/admin/users/import",
+        "/admin/users",
+        &[("csv", "email,given_name,family_name\nmallory@example.org,M,M"), ("do", "import")],
+    ),
+    form(
+        "/admin/users/several",
+        "/admin/users",
+        &[("pick-{user}", "on"), ("do", "disable"), ("sure", "yes")],
+    ),
     form("/admin/users/{user}/role", "/admin/users/{user}/role", &[("role", "admin")]),
     form("/admin/users/{user}/disable", "/admin/users/{user}/disable", &[]),
     form("/admin/users/{user}/enable", "/admin/users/{user}", &[]),
@@ -84,11 +94,24 @@ const FORMS: &[Form] = &[
         "/admin/invitations/new",
         &[("email", "mallory@example.org"), ("team", "main"), ("do", "send")],
     ),
+    form(
+        "/admin/invitations/import",
+        "/admin/invitations",
+        &[("csv", "email,team\nmallory@example.org,main"), ("do", "import")],
+    ),
+    form(
+        "/admin/invitations/several",
+        "/admin/invitations",
+        &[("pick-{invitation}", "on"), ("do", "delete"), ("sure", "yes")],
+    ),
     form("/admin/invitations/{invitation}", "/admin/invitations", &[("do", "send")]),
     form("/admin/invitations/{invitation}/do", "/admin/invitations", &[("do", "delete")]),
+    form("/admin/policy/check", "/admin/policy", &[]),
     form("/admin/mail/test", "/admin/mail", &[]),
     form("/admin/mail/{letter}/again", "/admin/mail", &[]),
     form("/admin/mail/{letter}/give-up", "/admin/mail", &[]),
+    form("/admin/teams/{team}", "/admin/teams/{team}", &[("name", "Mallory")]),
+    form("/admin/groups/{group}", "/admin/teams/{team}", &[("do", "delete")]),
     form("/admin/projects", "/admin/projects", &[("name", "Mallory"), ("team", "main")]),
     form("/admin/projects/{project}", "/admin/projects", &[("do", "delete")]),
     form(
@@ -143,6 +166,7 @@ fn forged(world: &World, protocol: Protocol, form: &Form) -> Verdict {
             .replace("{team}", "main")
             .replace("{invitation}", &invitation)
             .replace("{letter}", "m-0000000000000000000000000h")
+            .replace("{group}", "g-0000000000000000000000000h")
             .replace("{project}", "p-0000000000000000000000000h")
             .replace("{secret}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
     };
@@ -161,11 +185,7 @@ fn forged(world: &World, protocol: Protocol, form: &Form) -> Verdict {
         "csrf",
     );
     ensure!(!foreign.is_empty() && foreign != csrf, "another session's value is {foreign:?}");
-    let fields: Vec<(String, String)> = form
-        .fields
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), filled(value)))
-        .collect();
+    let fields: Vec<(String, String)> = form.fields.iter().map(|(name, value)| (filled(name), filled(value))).collect();
     let sent = |values: &[&str]| {
         let mut pairs: Vec<(&str, &str)> = values.iter().map(|value| ("csrf", *value)).collect();
         pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));

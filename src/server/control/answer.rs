@@ -20,6 +20,8 @@ pub enum Answer {
     Reloaded(InForce),
     /// Findings about the policies, and what they would end.
     Checked(StoreCheck),
+    /// Who gains and who loses access.
+    Differs(Diff),
     /// An explanation: as text, and as a record.
     Explained {
         /// For people.
@@ -115,6 +117,47 @@ pub struct StoreCheck {
     pub findings: Vec<Finding>,
     /// What these policies would end, were they in force now; nothing where no server runs, or where they cannot be put in force.
     pub will_end: Option<Ended>,
+}
+
+/// What policies would mean for people, were they in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Diff {
+    /// The generation in force.
+    pub before: String,
+    /// The generation that the policies make.
+    pub after: String,
+    /// How many people were looked at.
+    pub people: usize,
+    /// Who may go where they could not.
+    pub gain: Vec<Concerned>,
+    /// Who no longer may go where they could.
+    pub lose: Vec<Concerned>,
+    /// The places.
+    pub places: Vec<MovedPlace>,
+}
+
+/// A person whom a change concerns.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Concerned {
+    /// Id.
+    pub id: String,
+    /// Username.
+    pub username: String,
+    /// Applications, by title.
+    pub applications: Vec<String>,
+}
+
+/// A place that means something else to somebody.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MovedPlace {
+    /// The application's title.
+    pub application: String,
+    /// Methods and path, as the rule names them.
+    pub place: String,
+    /// How many may go there and could not.
+    pub gain: usize,
+    /// How many could and no longer may.
+    pub lose: usize,
 }
 
 /// What a change of the policies ends.

@@ -57,6 +57,7 @@ async fn attempt(desk: &Desk, request: Request) -> Result<Answer, No> {
         Request::Doctor => Ok(Answer::Examined(doctor::of_running(desk).await)),
         Request::Reload => Ok(keeping::reload_now(desk).await),
         Request::CheckStore { policies } => looks::check_store(desk, policies).await,
+        Request::Diff { policies } => looks::diff(desk, policies, now).await,
         Request::Explain { who, from, at, request } => looks::explain(desk, who, from, at.as_deref(), &request, now).await,
         Request::WhoCan { request, from } => looks::who_can(desk, &request, from, now).await,
         Request::Can { user, from } => looks::can(desk, &user, from, now).await,

@@ -8,6 +8,7 @@ use http::Method;
 use crate::app::Live;
 use crate::app::explaining::{self, NotLooked, explanation};
 use crate::app::open::sessions_ended_by;
+use crate::app::waiting::{self, NotReckoned, consequences};
 use crate::base::random::Random;
 use crate::base::time::Timestamp;
 use crate::model::id::{CredentialId, SessionId};
@@ -19,14 +20,14 @@ use crate::policy::decide::decide;
 use crate::policy::definitions::Scope;
 use crate::policy::explain::Explanation;
 use crate::policy::facts::RequestFacts;
-use crate::policy::pattern::{PathPattern, Segment};
+use crate::policy::pattern::PathPattern;
 use crate::policy::{PolicySet, Verdict};
 use crate::server::files::Files;
 use crate::server::in_use::{People, everybody};
 use crate::server::opening::{Desk, Opener};
 
 use super::Subject;
-use super::answer::{Answer, Ended, Finding, Opening, StoreCheck, WhoLine};
+use super::answer::{Answer, Concerned, Diff, Ended, Finding, MovedPlace, Opening, StoreCheck, WhoLine};
 use super::deeds::{No, found, named, no};
 
 pub(super) async fn explain(
@@ -189,7 +190,7 @@ pub(super) async fn can(desk: &Desk, who: &str, from: Option<IpAddr>, now: Times
                     application,
                     Some(rule),
                     &placed.pattern,
-                    decided(method, &example(&placed.pattern)),
+                    decided(method, &placed.pattern.example()),
                 ));
             }
         }
@@ -217,20 +218,6 @@ fn opening(application: &Application, rule: Option<&Rule>, pattern: &PathPattern
         because: decided.1.to_owned(),
         at: Some(rule.map_or_else(|| application.at.to_string(), |rule| rule.at.to_string())),
     }
-}
-
-/// A path that the pattern matches and that a more specific one hardly does.
-fn example(pattern: &PathPattern) -> String {
-    let mut path = String::new();
-    for segment in pattern.segments() {
-        path.push('/');
-        match segment {
-            Segment::Literal(text) => path.push_str(text),
-            Segment::Part(parts) => path.push_str(&parts.join("any")),
-            Segment::Any => path.push_str("any"),
-        }
-    }
-    if path.is_empty() { "/".to_owned() } else { path }
 }
 
 /// A role by where it is held: instance-wide, or within a team.
@@ -294,6 +281,53 @@ fn like<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> String {
         .filter(|(distance, _)| *distance <= 3)
         .min();
     near.map(|(_, one)| format!("; did you mean `{one}`?")).unwrap_or_default()
+}
+
+/// Who gains and who loses access by the policies in `folder` or those of the files, were they in force now.
+pub(super) async fn diff(desk: &Desk, folder: Option<PathBuf>, now: Timestamp) -> Result<Answer, No> {
+    let app = &desk.app;
+    let files = Files {
+        policies: folder.or_else(|| desk.files.policies.clone()),
+        ..desk.files.clone()
+    };
+    let sources = files.read().map_err(|error| no("unreadable", error.to_string()))?;
+    let Ok(after) = Live::parse(&sources, now) else {
+        return Err(no(
+            "unusable",
+            "these policies cannot be put in force; `portcullis check` says what is wrong",
+        ));
+    };
+    let live = app.live();
+    let found = match consequences(&app.accounts, &live.policies, &after, usize::MAX, now).await {
+        Ok(found) => found,
+        Err(NotReckoned::Unavailable(error)) => return Err(error.into()),
+        Err(error) => return Err(no("not-reckoned", error.to_string())),
+    };
+    let concerned = |people: Vec<waiting::Concerned>| {
+        let line = |one: waiting::Concerned| Concerned {
+            id: one.id,
+            username: one.username,
+            applications: one.applications,
+        };
+        people.into_iter().map(line).collect()
+    };
+    Ok(Answer::Differs(Diff {
+        before: live.generation().to_string(),
+        after: found.generation,
+        people: found.people,
+        gain: concerned(found.gain),
+        lose: concerned(found.lose),
+        places: found
+            .places
+            .into_iter()
+            .map(|moved| MovedPlace {
+                application: moved.application,
+                place: moved.place,
+                gain: moved.gain,
+                lose: moved.lose,
+            })
+            .collect(),
+    }))
 }
 
 /// What the store has to say about the policies in `folder` or those of the files, and what they would end, were they in force now.

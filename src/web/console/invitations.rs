@@ -11,10 +11,12 @@ use super::super::answer;
 use super::super::cx::{Cx, Outcome, Stop, retry_after};
 use super::super::form::Form;
 use super::super::pages::invitation::lasting;
-use super::super::relative::Moment;
+use super::super::relative::{Moment, iso};
 use super::super::view::{BASE, Tag};
 use super::super::words;
 use super::invite_view::{InvitationRow, InvitationsPage};
+use super::several::done_words;
+use super::users;
 use super::view::{Choice, Choices, FilterView, PagesView};
 
 /// Where the list is, below `/.portcullis`.
@@ -67,6 +69,57 @@ pub async fn act(cx: &mut Cx<'_>) -> Outcome {
     }
 }
 
+/// Invitations read at a time for a download.
+const AT_ONCE: usize = 500;
+
+/// GET `/admin/invitations/export`: what a search finds, as comma-separated values, the newest first.
+pub async fn export(cx: &mut Cx<'_>) -> Outcome {
+    let by = cx.acting_by(Power::Invitations)?;
+    let filter = read_filter(&cx.query);
+    let mut text = "id,email,team,status,sent,ends\r\n".to_owned();
+    let mut from = InvitationsFrom::First;
+    for _ in 0..users::DOWNLOADED / AT_ONCE {
+        let found = cx
+            .app
+            .accounts
+            .list_invitations(&filter, from, AT_ONCE, (&cx.live.policies, &by), cx.facts.now)
+            .await?;
+        for line in &found.lines {
+            let invitation = &line.invitation;
+            text.push_str(&users::csv_line(&[
+                invitation.id.to_string(),
+                invitation.email.to_string(),
+                invitation.offer.team.to_string(),
+                line.progress.word().to_owned(),
+                iso(invitation.sent),
+                iso(invitation.expires),
+            ]));
+        }
+        match found.after {
+            Some(after) => from = InvitationsFrom::After(after),
+            None => break,
+        }
+    }
+    Ok(answer::download("text/csv; charset=utf-8", "invitations.csv", text))
+}
+
+fn read_filter(query: &Form) -> InvitationFilter {
+    InvitationFilter {
+        text: query.trimmed("q").to_owned(),
+        team: query.value("team").parse().ok(),
+        progress: query.value("status").parse().ok(),
+    }
+}
+
+/// The list again, with what was wrong with what was asked of it.
+///
+/// # Errors
+/// As the list.
+pub(super) async fn refused(cx: &Cx<'_>, status: StatusCode) -> Outcome {
+    let page = list_page(cx).await?;
+    Ok(cx.not_taken(status, &page))
+}
+
 /// The invitation that the address names.
 ///
 /// # Errors
@@ -78,11 +131,7 @@ pub fn invitation_of(cx: &Cx<'_>) -> Result<InvitationId, Stop> {
 async fn list_page(cx: &Cx<'_>) -> Result<InvitationsPage, Stop> {
     let by = cx.acting_by(Power::Invitations)?;
     let now = cx.facts.now;
-    let filter = InvitationFilter {
-        text: cx.query.trimmed("q").to_owned(),
-        team: cx.query.value("team").parse().ok(),
-        progress: cx.query.value("status").parse().ok(),
-    };
+    let filter = read_filter(&cx.query);
     let from = match (cx.query.value("after").parse(), cx.query.value("before").parse()) {
         (Ok(after), _) => InvitationsFrom::After(after),
         (_, Ok(before)) => InvitationsFrom::Before(before),
@@ -95,6 +144,7 @@ async fn list_page(cx: &Cx<'_>) -> Result<InvitationsPage, Stop> {
         .await?;
     let rows: Vec<InvitationRow> = found.lines.iter().map(|line| row(cx, line)).collect();
     let done = match cx.query.value("done") {
+        "" => done_words(&cx.query),
         "deleted" => Some("The invitation is deleted. Its link opens nothing any more.".to_owned()),
         word => match cx.query.value("which").parse::<InvitationId>() {
             Ok(id) => cx
@@ -113,6 +163,7 @@ async fn list_page(cx: &Cx<'_>) -> Result<InvitationsPage, Stop> {
         form: cx.form.clone(),
         lasts: lasting(cx.app.accounts.rules().registration_ttl),
         filter: filter_view(cx, &filter),
+        download: users::search_of(&cx.query, &["q", "team", "status"]),
         searched: filter != InvitationFilter::default(),
         pages: PagesView {
             words: format!(

@@ -668,6 +668,7 @@ pub(super) fn new_page(cx: &Cx<'_>, offer: OfferView) -> InviteFormPage {
         fresh: true,
         seen: String::new(),
         open_now: String::new(),
+        groups: Vec::new(),
         end: None,
         lasts: lasting(cx.app.accounts.rules().registration_ttl),
         mailed: cx.live.settings.mail.is_some(),

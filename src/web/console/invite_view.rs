@@ -106,6 +106,8 @@ pub struct InviteFormPage {
     pub seen: String,
     /// What would end, such as `2 sessions, 3 streams`; empty for who is not there yet.
     pub open_now: String,
+    /// The groups that a member is in; a level that one gives counts where it is the higher.
+    pub groups: Vec<Link>,
     /// Where the person is taken out of the team; none where there is nobody to take out.
     pub end: Option<String>,
     /// How long a link lasts, in words.
@@ -155,6 +157,8 @@ pub struct InvitationsPage {
     pub lasts: String,
     /// Search and filters.
     pub filter: FilterView,
+    /// The search as the query of a download, with its question mark; empty if there is none.
+    pub download: String,
     /// The invitations.
     pub rows: Vec<InvitationRow>,
     /// Whether a search or filter is set.

@@ -141,7 +141,17 @@ async fn page(cx: &Cx<'_>, view: OfferView, member: &InTeam) -> Result<InviteFor
     let team = cx.live.policies.team(&member.offer.team);
     let title = team.map_or_else(|| member.offer.team.to_string(), |team| team.title.clone());
     let here = address(member);
+    let by = cx.acting()?;
+    let groups = cx.app.accounts.groups(&member.offer.team, &by).await?;
     Ok(InviteFormPage {
+        groups: groups
+            .into_iter()
+            .filter(|group| group.members.contains(&member.user))
+            .map(|group| Link {
+                path: format!("{BASE}{}/{}", super::groups::HERE, group.id),
+                name: group.name.to_string(),
+            })
+            .collect(),
         here: HERE,
         heading: format!("{} in {title}", member.name),
         above: Link {

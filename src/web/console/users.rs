@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use crate::accounts::{AddOutcome, Filter, Listed, NewUser, Page, StatusFilter};
+use crate::accounts::{AddOutcome, Filter, Listed, NewUser, Page, Reach, StatusFilter};
+use crate::base::encoding::csv_cell;
 use crate::base::time::Timestamp;
 use crate::model::id::UserId;
 use crate::model::name::RoleName;
@@ -16,6 +17,7 @@ use super::super::form::Form;
 use super::super::pages::first_admin::{note_outcome, read_names};
 use super::super::relative::Moment;
 use super::super::view::{BASE, Tag, initials};
+use super::several::done_words;
 use super::user::listed;
 use super::view::{Choice, Choices, FilterView, Made, PagesView, RoleChange, TokenChip, UserRow, UsersPage};
 
@@ -75,6 +77,64 @@ pub async fn add(cx: &mut Cx<'_>) -> Outcome {
             Ok(cx.not_taken(status, &page))
         }
     }
+}
+
+/// The most that one download holds.
+pub(super) const DOWNLOADED: usize = 10_000;
+/// People read at a time for a download.
+const AT_ONCE: usize = 500;
+
+/// GET `/admin/users/export`: whom a search finds, as comma-separated values, by name; `after` goes on behind a download before.
+pub async fn export(cx: &mut Cx<'_>) -> Outcome {
+    let by = cx.acting()?;
+    let filter = read_filter(&cx.query);
+    let mut text = "id,email,username,given_name,family_name,status,roles,teams\r\n".to_owned();
+    let mut place = match cx.query.value("after") {
+        "" => Page::First,
+        after => Page::After(after.to_owned()),
+    };
+    for _ in 0..DOWNLOADED / AT_ONCE {
+        let found = cx.app.accounts.list_users(&filter, &place, AT_ONCE, &by, cx.facts.now).await?;
+        for line in &found.lines {
+            let user = &line.user;
+            let words = |words: Vec<&str>| words.join(" ");
+            let seen = line.memberships.iter().filter(|one| match &by.reach {
+                Reach::All => true,
+                Reach::Teams(teams) => teams.contains(&one.team),
+            });
+            let cells = [
+                user.id.to_string(),
+                user.email.as_ref().map(ToString::to_string).unwrap_or_default(),
+                user.username.to_string(),
+                user.given_name.to_string(),
+                user.family_name.to_string(),
+                user.status.word().to_owned(),
+                words(user.roles.iter().map(RoleName::as_str).collect()),
+                words(seen.map(|one| one.team.as_str()).collect()),
+            ];
+            text.push_str(&csv_line(&cells));
+        }
+        match found.after {
+            Some(after) => place = Page::After(after),
+            None => break,
+        }
+    }
+    Ok(answer::download("text/csv; charset=utf-8", "users.csv", text))
+}
+
+/// Cells as a line: none of them is a formula to a spreadsheet.
+pub(super) fn csv_line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+    format!("{}\r\n", cells.join(","))
+}
+
+/// The list again, with what was wrong with what was asked of it.
+///
+/// # Errors
+/// As the list.
+pub(super) async fn refused(cx: &Cx<'_>, status: StatusCode) -> Outcome {
+    let page = list_page(cx).await?;
+    Ok(cx.not_taken(status, &page))
 }
 
 /// Whether somebody holds the role `admin`.
@@ -175,6 +235,7 @@ async fn list_page(cx: &Cx<'_>) -> Result<UsersPage, Stop> {
         form: cx.form.clone(),
         summary: people,
         filter: filter_view(cx, &filter),
+        download: search_of(&cx.query, &["q", "team", "role", "status"]),
         pages: PagesView {
             words: format!(
                 "{}–{} of {} users",
@@ -188,6 +249,7 @@ async fn list_page(cx: &Cx<'_>) -> Result<UsersPage, Stop> {
         rows,
         made,
         done: match cx.query.value("done") {
+            "" => done_words(&cx.query),
             "role" => Some("The role is changed. It counts from the next request.".to_owned()),
             "membership" => Some("They are out of the team. It counts from the next request.".to_owned()),
             "deleted" => Some("The account is deleted.".to_owned()),
@@ -274,6 +336,18 @@ fn filter_view(cx: &Cx<'_>, filter: &Filter) -> FilterView {
                 options: statuses,
             },
         ],
+    }
+}
+
+/// A search as the query of an address, with its question mark; empty if there is none.
+pub(super) fn search_of(query: &Form, fields: &[&str]) -> String {
+    let mut search = url::form_urlencoded::Serializer::new(String::new());
+    for name in fields.iter().filter(|name| query.has(name)) {
+        search.append_pair(name, query.value(name));
+    }
+    match search.finish() {
+        search if search.is_empty() => search,
+        search => format!("?{search}"),
     }
 }
 

@@ -156,6 +156,8 @@ pub struct UsersPage {
     pub summary: String,
     /// Search and filters.
     pub filter: FilterView,
+    /// The search as the query of a download, with its question mark; empty if there is none.
+    pub download: String,
     /// The people.
     pub rows: Vec<UserRow>,
     /// Previous and next.

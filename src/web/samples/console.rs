@@ -23,6 +23,8 @@ impl Written {
         [
             self.session_pages(),
             self.mail_pages(),
+            self.team_pages(),
+            self.several_pages(),
             self.explain_pages(),
             self.audit_pages(),
             self.file_pages(),
@@ -314,6 +316,26 @@ impl Written {
             } else {
                 Vec::new()
             },
+            waiting: some.then(|| policy::Waiting {
+                kind: "warn",
+                words: "The files say something else (generation 8d11e0c4): of 20 people, 1 lose access and 0 gain access.".to_owned(),
+                problems: vec![self.s("policies/lab.toml:3:1: unknown key")],
+                lose: vec![policy::ConcernedRow {
+                    name: self.s("Noor Haddad"),
+                    initials: "NH".to_owned(),
+                    href: "/.portcullis/admin/users/u-1".to_owned(),
+                    applications: self.s("Registry"),
+                }],
+                more_lose: 3,
+                gain: Vec::new(),
+                more_gain: 0,
+                places: vec![policy::MovedRow {
+                    application: self.s("Registry"),
+                    place: self.s("POST /export/**"),
+                    gain: 0,
+                    lose: 1,
+                }],
+            }),
             more_rules: usize::from(some) * 800,
             loads: if some {
                 vec![policy::Load {

@@ -1,11 +1,13 @@
 //! The pages behind sign-in: what is one's own, and the console.
 
+use super::super::console::import::{ImportPage, ImportRow};
+use super::super::console::several::{Picked, SeveralPage};
 use super::super::console::view::{
     ConfirmPage, ConfirmRolePage, DELETE, DISABLE, Made, MembershipRow, PagesView, RoleChange, UserPage, UserRow, UsersPage,
 };
 use super::super::form::Form;
 use super::super::pages::me::{HomePage, SecurityPage, SessionsPage, Tile};
-use super::super::view::{BASE, Frame};
+use super::super::view::{BASE, Frame, Link};
 use super::{Written, render};
 
 impl Written {
@@ -63,6 +65,71 @@ impl Written {
         ]
     }
 
+    pub(super) fn several_pages(&self) -> Vec<(&'static str, String)> {
+        let line = |name: &str, words: &str, touched| Picked {
+            field: "pick-u-1".to_owned(),
+            name: self.s(name),
+            words: words.to_owned(),
+            touched,
+        };
+        let page = |some: bool| SeveralPage {
+            frame: self.frame.clone(),
+            me: self.me.clone(),
+            here: "/admin/users",
+            list: Link {
+                path: self.s("/.portcullis/admin/users"),
+                name: "Users".to_owned(),
+            },
+            question: if some {
+                "Disable 1 person?".to_owned()
+            } else {
+                "Disable 0 people?".to_owned()
+            },
+            words: "Their sessions and tokens end at once.",
+            act: "disable",
+            verb: "Disable",
+            touched: some,
+            picked: vec![
+                line("Sam Osei (sam.osei@northgate.example)", "2 sessions end", some),
+                line("Ada Okafor", "You yourself: left as it is", false),
+            ],
+        };
+        let import = |form, fine: bool| ImportPage {
+            frame: self.frame.clone(),
+            me: self.me.clone(),
+            here: "/admin/users",
+            form,
+            list: Link {
+                path: self.s("/.portcullis/admin/users"),
+                name: "Users".to_owned(),
+            },
+            heading: "Import users",
+            makes: "an account with a registration token for you to pass on",
+            columns: &[("email", "has to be there"), ("username", "made of the email where it is empty")],
+            rows: vec![
+                ImportRow {
+                    number: 2,
+                    name: self.s("sam.osei@northgate.example"),
+                    words: "Gets an account and a registration token".to_owned(),
+                    fine: true,
+                },
+                ImportRow {
+                    number: 3,
+                    name: self.s("sam.osei"),
+                    words: "Enter an email address in the correct format, like name@example.com".to_owned(),
+                    fine,
+                },
+            ],
+            verb: fine.then(|| "Make 2 accounts".to_owned()),
+        };
+        vec![
+            ("several", render(&page(true))),
+            ("several-none", render(&page(false))),
+            ("import", render(&import(Form::default(), true))),
+            ("import-error", render(&import(self.failed(&["csv"]), false))),
+        ]
+    }
+
     pub(super) fn console_pages(&self) -> Vec<(&'static str, String)> {
         let (frame, me) = (|| self.frame.clone(), || self.me.clone());
         let here = "/admin/users";
@@ -78,6 +145,7 @@ impl Written {
             form,
             summary: "48 people.".to_owned(),
             filter: self.filter(q),
+            download: "?q=ada".to_owned(),
             rows,
             pages: PagesView {
                 words: "1–3 of 48 users".to_owned(),

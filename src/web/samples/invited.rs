@@ -5,6 +5,7 @@ use super::super::console::invite_view::{
 };
 use super::super::console::projects::{ProjectPage, ProjectsPage, TeamProjects};
 use super::super::console::view::{Choice, Choices, FilterView, PagesView};
+use super::super::console::{groups, teams};
 use super::super::form::Form;
 use super::super::pages::invitation::{
     About, InviteAgainPage, InviteEndedPage, InviteJoinPage, InvitePage, InviteProviderPage, InviteTokenPage,
@@ -186,6 +187,97 @@ impl Written {
         }
     }
 
+    pub(super) fn team_pages(&self) -> Vec<(&'static str, String)> {
+        let (frame, me) = (|| self.frame.clone(), || self.me.clone());
+        let row = |title: &str| teams::TeamRow {
+            title: self.s(title),
+            href: self.s("/.portcullis/admin/teams/assay"),
+            members: 28,
+            invited: 2,
+            leaders: self.s("Ada Okafor, Jonas Weber"),
+            applications: self.s("Notebook, Registry"),
+            patterns: self.s("Office"),
+        };
+        let list = |some: bool| teams::TeamsPage {
+            frame: frame(),
+            me: me(),
+            here: teams::HERE,
+            rows: if some {
+                vec![row("Assay Development"), row("Facilities")]
+            } else {
+                Vec::new()
+            },
+            roles: vec![teams::RoleRow {
+                title: self.s("Team Permission Administrator"),
+                projects: true,
+                users: true,
+                invitations: false,
+                permissions: self.s("notebook:admin"),
+            }],
+        };
+        let team = |form, some: bool| teams::TeamPage {
+            frame: frame(),
+            me: me(),
+            here: teams::HERE,
+            form,
+            team: row("Assay Development"),
+            name: self.s("assay"),
+            groups: some
+                .then(|| teams::GroupRow {
+                    name: self.s("Crystallography"),
+                    href: self.s("/.portcullis/admin/groups/g-1"),
+                    members: "3 people".to_owned(),
+                    levels: "A level in 2 projects".to_owned(),
+                })
+                .into_iter()
+                .collect(),
+            at: if some { self.s("policies/teams.toml:3") } else { String::new() },
+            toml: if some {
+                self.s("[team.assay]\ntitle = \"Assay Development\"")
+            } else {
+                String::new()
+            },
+            done: some.then_some("The group is deleted."),
+        };
+        let project = |name: &str, level| ProjectRow {
+            field: format!("project-{level}"),
+            name: self.s(name),
+            level,
+        };
+        let group = |form, some: bool| groups::GroupPage {
+            frame: frame(),
+            me: me(),
+            here: teams::HERE,
+            form,
+            name: self.s("Crystallography"),
+            team: Link {
+                path: self.s("/.portcullis/admin/teams/assay"),
+                name: self.s("Assay Development"),
+            },
+            href: "/.portcullis/admin/groups/g-1".to_owned(),
+            seen: "0a0b0c".to_owned(),
+            members: some
+                .then(|| Tick {
+                    field: "member-u-1".to_owned(),
+                    title: self.s("Sam Osei (sam.osei@northgate.example)"),
+                    hint: String::new(),
+                    ticked: true,
+                })
+                .into_iter()
+                .collect(),
+            projects: vec![project("Kinase panel", "member"), project("Solubility", "none")],
+            done: some.then_some("The group is saved."),
+        };
+        vec![
+            ("teams", render(&list(true))),
+            ("teams-empty", render(&list(false))),
+            ("team", render(&team(Form::default(), true))),
+            ("team-error", render(&team(self.failed(&["name"]), false))),
+            ("group", render(&group(Form::default(), true))),
+            ("group-error", render(&group(self.failed(&["name", "add"]), false))),
+        ]
+    }
+
     fn projects(&self, some: bool) -> ProjectsPage {
         let project = |name: &str| (self.s("/.portcullis/admin/projects/p-1"), self.s(name));
         ProjectsPage {
@@ -222,6 +314,7 @@ impl Written {
             fresh: open.is_none(),
             seen: self.s(""),
             open_now: String::new(),
+            groups: Vec::new(),
             end: None,
             lasts: "48 hours".to_owned(),
             mailed: open.is_some(),
@@ -229,6 +322,10 @@ impl Written {
         let member = InviteFormPage {
             here: "/admin/users",
             open_now: "2 sessions, 3 streams".to_owned(),
+            groups: vec![Link {
+                path: self.s("/.portcullis/admin/groups/g-1"),
+                name: self.s("Crystallography"),
+            }],
             end: Some(self.s("/.portcullis/admin/users/u-1/teams/assay/end")),
             ..invite(Form::default(), self.offer(false), Some("Sam Osei in Assay Development"))
         };
@@ -258,6 +355,7 @@ impl Written {
             here: HERE,
             form,
             lasts: "48 hours".to_owned(),
+            download: "?q=ada".to_owned(),
             filter: FilterView {
                 q: self.s(""),
                 choices: vec![Choices {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use http::{Method, StatusCode};
 
-use crate::accounts::{Acting, InviteOutcome, NewInvitation, ProjectOutcome};
+use crate::accounts::{Acting, GroupOutcome, InviteOutcome, NewInvitation, ProjectOutcome};
 use crate::model::membership::Offer;
 use crate::web::routes::{ROUTES, Route};
 
@@ -56,6 +56,10 @@ const SAID: &[(&str, &str)] = &[
     ("GET /admin/invitations/new", "team={team}"),
     ("POST /admin/invitations/new", "team={team}&do=invite"),
     ("POST /admin/invitations/{invitation}/do", "do=extend"),
+    ("POST /admin/users/several", "pick-{user}=on&do=disable"),
+    ("POST /admin/invitations/several", "pick-{invitation}=on&do=extend"),
+    ("POST /admin/teams/{team}", "name=Crystals"),
+    ("POST /admin/groups/{group}", "do=save&name=Crystals"),
     ("POST /admin/projects", "team={team}&name=Assays"),
     ("POST /admin/projects/{project}", "name=Assays"),
     ("POST /admin/sessions", "user={user}"),
@@ -99,6 +103,12 @@ impl Records<'_> {
                 panic!("{added:?}")
             };
             text = text.replace("{project}", &project.id.to_string());
+        }
+        if text.contains("{group}") {
+            let name = format!("Group {}", self.number).parse().unwrap();
+            let added = accounts.add_group(&self.team.parse().unwrap(), &name, &by, now).await.unwrap();
+            let GroupOutcome::Done(group) = added else { panic!("{added:?}") };
+            text = text.replace("{group}", &group.id.to_string());
         }
         text.replace("{team}", self.team).replace("{secret}", &"A".repeat(43))
     }
