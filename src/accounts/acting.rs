@@ -6,8 +6,10 @@ use std::net::IpAddr;
 
 use crate::model::event::{Action, Actor, Event};
 use crate::model::membership::Membership;
+use crate::model::name::ApplicationName;
 use crate::model::name::TeamName;
 use crate::model::user::User;
+use crate::policy::PolicySet;
 use crate::policy::delegation::Giver;
 
 use crate::base::time::Timestamp;
@@ -103,10 +105,23 @@ impl Acting {
     }
 
     /// Whether they may put people into this team.
-    pub(super) fn reaches(&self, team: &TeamName) -> bool {
+    #[must_use]
+    pub fn reaches(&self, team: &TeamName) -> bool {
         match &self.reach {
             Reach::All => true,
             Reach::Teams(teams) => teams.contains(team),
+        }
+    }
+
+    /// Whether they may look at an application: whoever has the power in teams sees what those may give.
+    #[must_use]
+    pub fn may_see_application(&self, policies: &PolicySet, name: &ApplicationName) -> bool {
+        match &self.reach {
+            Reach::All => true,
+            Reach::Teams(teams) => teams
+                .iter()
+                .filter_map(|team| policies.team(team))
+                .any(|team| team.apps.contains(name)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a team has, for those who administer it: its members and what they have, its projects.
 
+use std::collections::BTreeSet;
+
 use crate::base::time::Timestamp;
 use crate::model::event::Action;
 use crate::model::id::{ProjectId, UserId};
@@ -8,7 +10,7 @@ use crate::model::name::{PersonName, RoleName, TeamName};
 use crate::model::team::Project;
 use crate::model::user::User;
 use crate::policy::PolicySet;
-use crate::policy::delegation::NotGiven;
+use crate::policy::delegation::{Delegation, NotGiven};
 use crate::store::{Commit, MembershipIndex, Page, StoreError, Unique, Versioned};
 
 use super::acting::{Acting, Reach};
@@ -97,6 +99,24 @@ impl Accounts {
             return Ok(None);
         }
         Ok(self.membership_of(user, team).await?.map(Versioned::into_record))
+    }
+
+    /// What of somebody's membership this person may give to others: applications with permissions, and levels in projects. `None` if
+    /// there is no such member within reach, or the team lets nobody copy.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the store does not answer.
+    pub async fn copyable(&self, user: UserId, team: &TeamName, policies: &PolicySet, by: &Acting) -> Result<Option<Offer>, Unavailable> {
+        let Some(delegation) = Delegation::of(policies, &by.giver, team).filter(|may| may.team.copy_from) else {
+            return Ok(None);
+        };
+        let Some(member) = self.member(user, team, by).await? else {
+            return Ok(None);
+        };
+        let known: BTreeSet<ProjectId> = self.projects(team, by).await?.iter().map(|project| project.id).collect();
+        let mut offer = delegation.within(member.offer());
+        offer.projects.retain(|project, _| known.contains(project));
+        Ok(Some(offer))
     }
 
     /// The projects of a team within reach, by name.
@@ -234,10 +254,11 @@ impl Accounts {
         &self,
         team: &TeamName,
         name: &PersonName,
+        policies: &PolicySet,
         by: &Acting,
         now: Timestamp,
     ) -> Result<ProjectOutcome, Unavailable> {
-        if !by.reaches(team) {
+        if !by.reaches(team) || policies.team(team).is_none() {
             return Ok(ProjectOutcome::NotFound);
         }
         if name.as_str().is_empty() {

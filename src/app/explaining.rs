@@ -7,10 +7,12 @@ use std::net::IpAddr;
 use http::Method;
 use url::Url;
 
+use crate::accounts::{Accounts, Acting, Reach, Unavailable};
 use crate::audit::decisions::{Found, find_in_files};
 use crate::audit::record::LoggedRequest;
 use crate::base::time::Timestamp;
 use crate::model::principal::Principal;
+use crate::model::user::User;
 use crate::policy::PolicySet;
 use crate::policy::explain::{Explanation, explain};
 use crate::policy::facts::{House, RequestFacts, Scheme};
@@ -61,6 +63,33 @@ pub async fn look_up(app: &App, id: &str) -> Result<Option<Found>, NotLooked> {
 #[must_use]
 pub fn principal_of(found: &Found) -> Principal {
     found.facts.as_ref().map_or(Principal::Anonymous, |facts| facts.to_principal())
+}
+
+/// Who asked, as far as somebody who looks may know.
+#[derive(Clone, Debug)]
+pub enum Asker {
+    /// A person within reach.
+    Person(Box<User>),
+    /// Anybody else, by a name.
+    Other(String),
+}
+
+/// Who asked, if they are within reach; a decision about anybody else is *not found*, as one that was never made. Nobody and services
+/// belong to no team.
+///
+/// # Errors
+/// [`Unavailable`] if the store does not answer.
+pub async fn asker(accounts: &Accounts, principal: &Principal, by: &Acting, now: Timestamp) -> Result<Option<Asker>, Unavailable> {
+    let all = by.reach == Reach::All;
+    Ok(match principal {
+        Principal::User(identity) => match accounts.user(identity.user, by, now).await? {
+            Some(listed) => Some(Asker::Person(Box::new(listed.user))),
+            // A deleted account is nobody's any more, but the whole instance's.
+            None => all.then(|| Asker::Other(identity.username.to_string())),
+        },
+        Principal::Service(service) => all.then(|| Asker::Other(format!("the service {}", service.name))),
+        Principal::Anonymous => all.then(|| Asker::Other("Nobody signed in".to_owned())),
+    })
 }
 
 /// What was asked; `None` where the log keeps no path of it.

@@ -139,6 +139,7 @@ impl Problem<'_> {
             "status": self.status.as_u16(),
             "detail": self.detail,
             "reason": self.reason,
+            "code": self.reason,
             "request_id": self.request,
         });
         if let Some(fields) = value.as_object_mut() {

@@ -114,6 +114,17 @@ impl<'a> Cx<'a> {
     /// Somebody turned away from our own pages: a line in the decision log, and a page or problem that names it.
     #[must_use]
     pub fn turned_away(&self, principal: &Principal, standing: &Standing<'_>) -> Answer {
+        let id = self.note_turned_away(principal, standing);
+        let scene = Scene {
+            decision: Some(id.to_string()),
+            ..self.scene()
+        };
+        scene.denied_in_house(&standing.reason)
+    }
+
+    /// Somebody turned away: a line in the decision log, by its id.
+    #[must_use]
+    pub fn note_turned_away(&self, principal: &Principal, standing: &Standing<'_>) -> DecisionId {
         let id = DecisionId::generate(&self.app.random);
         self.app.decisions.note(Decided {
             id,
@@ -129,11 +140,7 @@ impl<'a> Cx<'a> {
             checks: Vec::new(),
             us: 0,
         });
-        let scene = Scene {
-            decision: Some(id.to_string()),
-            ..self.scene()
-        };
-        scene.denied_in_house(&standing.reason)
+        id
     }
 
     /// What was asked, without a secret that stands in the address: the log is read by more people than a link.

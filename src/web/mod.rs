@@ -4,6 +4,7 @@
 //! from, its type, its size and its `csrf` value. Handlers find all that checked.
 
 pub mod answer;
+pub mod api;
 pub mod assets;
 pub mod console;
 pub mod cookies;
@@ -39,9 +40,11 @@ use crate::app::{App, Live};
 use crate::model::principal::Principal;
 use crate::model::role::Power;
 use crate::policy::house;
+use crate::policy::house::Standing;
 use crate::policy::{RequestFacts, Verdict};
 
 use answer::Answer;
+use api::Api;
 use cookies::{Cookie, Keep};
 use cx::{Cx, Outcome, Stop, retry_after};
 use form::{Form, UnreadableForm};
@@ -66,6 +69,7 @@ pub struct Visitor<'a> {
 /// Our own pages.
 pub struct Web {
     site: Site,
+    api: Api,
     pace: Pace,
 }
 
@@ -81,6 +85,7 @@ impl Web {
     pub fn new() -> Self {
         Self {
             site: Site::new(),
+            api: Api::new(),
             pace: Pace::default(),
         }
     }
@@ -88,7 +93,11 @@ impl Web {
     /// The address in the table for a request, such as `/admin/users/{user}`: it may be told where what stands in its place may not.
     #[must_use]
     pub fn page(&self, facts: &RequestFacts) -> Option<&'static str> {
-        let found = self.site.find(&facts.method, &path_of(facts)?).ok()?;
+        let path = path_of(facts)?;
+        if let Some(below) = path.strip_prefix(api::BELOW) {
+            return self.api.page(below);
+        }
+        let found = self.site.find(&facts.method, &path).ok()?;
         Some(found.route.path)
     }
 
@@ -112,6 +121,10 @@ impl Web {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let of_api = path_of(visitor.facts).filter(|_| visitor.facts.host.as_str() == live.settings.public_url.host());
+        if let Some(below) = of_api.as_deref().and_then(|path| path.strip_prefix(api::BELOW)) {
+            return self.api.serve(app, live, visitor, below, &self.pace, body).await;
+        }
         let Visitor { facts, asked, hop, caller } = visitor;
         let scene = Scene {
             live,
@@ -316,29 +329,55 @@ fn admit(cx: &Cx<'_>, route: &Route) -> Result<(), Box<Answer>> {
         Verdict::SignIn | Verdict::StepUp => return Err(Box::new(scene.sign_in(standing.reason.code(), false, None))),
         _ => return Err(Box::new(cx.turned_away(&caller.principal, standing))),
     }
-    let lacks = match route.access {
-        Access::Public | Access::SignedIn => None,
-        Access::Can(power) => Some((power, false)).filter(|_| !standing.may_somewhere(power)),
-        Access::CanEverywhere(power) => Some((power, true)).filter(|_| !standing.may(power)),
-        Access::Console => Some((Power::Users, false)).filter(|_| cx.me().menu.is_empty()),
-    };
-    match lacks {
+    match lacking(cx, standing, route.access) {
         Some((power, everywhere)) => Err(Box::new(without_power(cx, caller, power, everywhere))),
         None => Ok(()),
     }
 }
 
-/// Who lacks a power: some would have it after a second factor, and that is said; others are turned away.
-fn without_power(cx: &Cx<'_>, caller: &Caller, power: Power, everywhere: bool) -> Answer {
+/// The power that a row asks for and somebody does not hold, and whether it has to be held in the whole instance.
+fn lacking(cx: &Cx<'_>, standing: &Standing<'_>, access: Access) -> Option<(Power, bool)> {
+    match access {
+        Access::Public | Access::SignedIn => None,
+        Access::Can(power) => Some((power, false)).filter(|_| !standing.may_somewhere(power)),
+        Access::CanEverywhere(power) => Some((power, true)).filter(|_| !standing.may(power)),
+        Access::Console => Some((Power::Users, false)).filter(|_| cx.me().menu.is_empty()),
+    }
+}
+
+/// What somebody who lacks a power could do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// Sign in again: a role of theirs asks for a fresh sign-in.
+    SignIn,
+    /// Show a second factor: a role of theirs asks for one.
+    SecondFactor,
+    /// Nothing.
+    None,
+}
+
+fn remedy(cx: &Cx<'_>, caller: &Caller, power: Power, everywhere: bool) -> Remedy {
     let mut fresh = caller.identity().as_ref().clone();
     fresh.signed_in.at = cx.facts.now;
     let fresh = Principal::User(Arc::new(fresh));
     let then = house::judge(&cx.live.policies, &fresh, cx.facts);
     let fresh_is_enough = if everywhere { then.may(power) } else { then.may_somewhere(power) };
     if fresh_is_enough {
+        return Remedy::SignIn;
+    }
+    if house::step_up_helps(&cx.live.policies, caller.identity(), cx.facts, power, everywhere) {
+        return Remedy::SecondFactor;
+    }
+    Remedy::None
+}
+
+/// Who lacks a power: some would have it after a second factor, and that is said; others are turned away.
+fn without_power(cx: &Cx<'_>, caller: &Caller, power: Power, everywhere: bool) -> Answer {
+    let remedy = remedy(cx, caller, power, everywhere);
+    if remedy == Remedy::SignIn {
         return cx.scene().sign_in("session-too-old", false, None);
     }
-    if house::step_up_helps(&cx.live.policies, caller.identity(), cx.facts, power, everywhere) && answer::wants_page(cx.headers()) {
+    if remedy == Remedy::SecondFactor && answer::wants_page(cx.headers()) {
         return answer::page(
             StatusCode::FORBIDDEN,
             &pages::sign_in::MfaMissingPage {

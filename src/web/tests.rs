@@ -1,5 +1,6 @@
 //! What our own pages promise, driven as a browser drives them: over a store in memory and a clock that stands still.
 
+mod api;
 mod browser;
 mod console;
 mod hand_over;

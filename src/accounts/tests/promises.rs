@@ -196,7 +196,7 @@ impl World {
             let by = Acting::command_line();
             let added = house
                 .accounts
-                .add_project(&team, &name.parse().unwrap(), &by, house.now())
+                .add_project(&team, &name.parse().unwrap(), &policies, &by, house.now())
                 .await
                 .unwrap();
             let ProjectOutcome::Done(project) = added else {

@@ -2,7 +2,6 @@
 
 use askama::Template;
 
-use crate::accounts::{Acting, Reach};
 use crate::model::role::Power;
 use crate::policy::application::{Application, MfaRule, Mode};
 
@@ -97,7 +96,7 @@ pub async fn show(cx: &mut Cx<'_>) -> Outcome {
         .policies
         .applications()
         .iter()
-        .filter(|one| is_shown(cx, one, &by))
+        .filter(|one| by.may_see_application(&cx.live.policies, &one.name))
         .collect();
     let rows = shown.iter().map(|application| Row {
         given: match held.with_application(&application.name, &by) {
@@ -122,17 +121,6 @@ pub async fn show(cx: &mut Cx<'_>) -> Outcome {
         rows,
         detail,
     }))
-}
-
-/// Whoever has the power in teams sees what those may give.
-fn is_shown(cx: &Cx<'_>, application: &Application, by: &Acting) -> bool {
-    match &by.reach {
-        Reach::All => true,
-        Reach::Teams(teams) => teams
-            .iter()
-            .filter_map(|team| cx.live.policies.team(team))
-            .any(|team| team.apps.contains(&application.name)),
-    }
 }
 
 fn row(cx: &Cx<'_>, application: &Application) -> Row {

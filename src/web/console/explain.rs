@@ -4,8 +4,7 @@ use askama::Template;
 use http::StatusCode;
 
 use crate::accounts::Acting;
-use crate::accounts::Reach;
-use crate::app::explaining::{self, NotLooked};
+use crate::app::explaining::{self, Asker, NotLooked};
 use crate::base::time::Timestamp;
 use crate::model::id::UserId;
 use crate::model::principal::{Principal, SignedIn};
@@ -152,9 +151,13 @@ async fn by_id(cx: &mut Cx<'_>, by: &Acting, id: &str) -> Result<Option<Told>, S
     };
     let principal = found.as_ref().map(explaining::principal_of);
     let who = match &principal {
-        Some(principal) => who_asked(cx, by, principal).await?,
+        Some(principal) => explaining::asker(&cx.app.accounts, principal, by, cx.facts.now).await?,
         None => None,
     };
+    let who = who.map(|asker| match asker {
+        Asker::Person(user) => person(user.id, user.display_name()),
+        Asker::Other(name) => Link { path: String::new(), name },
+    });
     let (Some(found), Some(principal), Some(who)) = (found, principal, who) else {
         let words = if cx.live.settings.decision_log.file.is_some() {
             "No decision or request of this ID is in the decision log"
@@ -183,21 +186,6 @@ async fn by_id(cx: &mut Cx<'_>, by: &Acting, id: &str) -> Result<Option<Told>, S
         differs: explaining::difference(&found, &explanation).map(|words| capital(&words)),
     };
     Ok(Some(told(&explanation, &facts, who, Some(made))))
-}
-
-/// Somebody who asked, if they are within reach. Nobody and services belong to no team.
-async fn who_asked(cx: &Cx<'_>, by: &Acting, principal: &Principal) -> Result<Option<Link>, Stop> {
-    let nameless = |name: String| Link { path: String::new(), name };
-    Ok(match principal {
-        Principal::User(identity) => match cx.app.accounts.user(identity.user, by, cx.facts.now).await? {
-            Some(listed) => Some(person(identity.user, listed.user.display_name())),
-            // A deleted account is nobody's any more, but the whole instance's.
-            None if by.reach == Reach::All => Some(nameless(identity.username.to_string())),
-            None => None,
-        },
-        Principal::Service(service) => (by.reach == Reach::All).then(|| nameless(format!("the service {}", service.name))),
-        Principal::Anonymous => (by.reach == Reach::All).then(|| nameless("Nobody signed in".to_owned())),
-    })
 }
 
 fn person(user: UserId, name: String) -> Link {

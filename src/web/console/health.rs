@@ -63,7 +63,7 @@ pub struct Ending {
     pub at: Moment,
     /// Whether that needs attention.
     pub tag: Tag,
-    order: Timestamp,
+    pub(in crate::web) order: Timestamp,
 }
 
 #[cfg(test)]
@@ -106,18 +106,7 @@ pub struct HealthPage {
 /// GET `/admin/health`.
 pub async fn show(cx: &mut Cx<'_>) -> Outcome {
     let now = cx.facts.now;
-    let text = cx.app.metrics.to_text();
-    let parts = parts(cx, &text);
-    let mut calendar = endings(&text, now);
-    for (name, at) in cx.app.accounts.tokens_waiting(TOKENS, now).await? {
-        calendar.push(Ending {
-            what: format!("Token of {name}"),
-            at: Moment::of(at, now),
-            tag: Tag::default(),
-            order: at,
-        });
-    }
-    calendar.sort_by_key(|ending| ending.order);
+    let (parts, calendar) = seen(cx).await?;
     let mut attention: Vec<String> = parts
         .iter()
         .filter(|part| matches!(part.kind, "warn" | "bad"))
@@ -136,10 +125,30 @@ pub async fn show(cx: &mut Cx<'_>) -> Outcome {
         version: env!("CARGO_PKG_VERSION"),
         began: Moment::of(cx.app.began, now),
         attention,
-        figures: figures(cx, &text),
+        figures: figures(cx, &cx.app.metrics.to_text()),
         parts,
         calendar,
     }))
+}
+
+/// The parts of the server, and what ends, the first first.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn seen(cx: &Cx<'_>) -> Result<(Vec<Part>, Vec<Ending>), crate::accounts::Unavailable> {
+    let now = cx.facts.now;
+    let text = cx.app.metrics.to_text();
+    let mut calendar = endings(&text, now);
+    for (name, at) in cx.app.accounts.tokens_waiting(TOKENS, now).await? {
+        calendar.push(Ending {
+            what: format!("Token of {name}"),
+            at: Moment::of(at, now),
+            tag: Tag::default(),
+            order: at,
+        });
+    }
+    calendar.sort_by_key(|ending| ending.order);
+    Ok((parts(cx, &text), calendar))
 }
 
 fn figures(cx: &Cx<'_>, text: &str) -> Vec<Figure> {

@@ -302,10 +302,10 @@ impl<'p> Desk<'p> {
         let team = &offer.team;
         let typed = cx.form.trimmed("copy").to_owned();
         let found = match cx.app.accounts.user_named(&typed).await? {
-            Some(user) if self.delegation.team.copy_from => cx.app.accounts.member(user.id, team, &self.by).await?,
-            _ => None,
+            Some(user) => cx.app.accounts.copyable(user.id, team, &cx.live.policies, &self.by).await?,
+            None => None,
         };
-        let Some(member) = found else {
+        let Some(from) = found else {
             let told = if typed.is_empty() {
                 "Choose a user to copy from"
             } else {
@@ -322,9 +322,6 @@ impl<'p> Desk<'p> {
             );
             return Ok(None);
         }
-        let known: BTreeSet<ProjectId> = self.projects.iter().map(|project| project.id).collect();
-        let mut from = self.delegation.within(member.offer());
-        from.projects.retain(|project, _| known.contains(project));
         let new = offer.clone().copying(&from, what);
         let changes = self.differences(offer, &new);
         *offer = new;

@@ -110,8 +110,8 @@ fn tried_address(cx: &mut Cx<'_>) -> Option<IpAddr> {
     read
 }
 
-/// The TOML of what was typed, if it is a pattern.
-fn checked(form: &mut Form) -> Option<String> {
+/// The TOML of what was typed, if it is a pattern: fields `name`, `title` and `nets`, a range in each line.
+pub fn checked(form: &mut Form) -> Option<String> {
     if !form.has("name") && !form.has("nets") {
         return None;
     }

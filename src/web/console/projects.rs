@@ -78,12 +78,13 @@ pub async fn show_list(cx: &mut Cx<'_>) -> Outcome {
 pub async fn add(cx: &mut Cx<'_>) -> Outcome {
     let by = cx.acting_by(Power::Projects)?;
     let team: TeamName = cx.form.value("team").parse().map_err(|_| Stop::NotFound)?;
-    if cx.live.policies.team(&team).is_none() {
-        return Err(Stop::NotFound);
-    }
     let status = match read_name(cx) {
         Some(name) => {
-            let outcome = cx.app.accounts.add_project(&team, &name, &by, cx.facts.now).await?;
+            let outcome = cx
+                .app
+                .accounts
+                .add_project(&team, &name, &cx.live.policies, &by, cx.facts.now)
+                .await?;
             match told(cx, &outcome)? {
                 None => return Ok(answer::see_other(&format!("{BASE}{HERE}?done=made"))),
                 Some(status) => status,

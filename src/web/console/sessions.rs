@@ -2,8 +2,7 @@
 
 use askama::Template;
 
-use crate::accounts::{ListedSession, Page, SessionSearch};
-use crate::model::id::{SessionId, UserId};
+use crate::accounts::{ListedSession, Page, SessionSearch, SessionsToEnd};
 
 use super::super::answer;
 use super::super::cx::{Cx, Outcome, Stop};
@@ -80,28 +79,22 @@ pub async fn show_list(cx: &mut Cx<'_>) -> Outcome {
 
 /// POST `/admin/sessions`: ends one, all of a person, or all made from an address, this one excepted.
 pub async fn end(cx: &mut Cx<'_>) -> Outcome {
-    let (by, now) = (cx.acting()?, cx.facts.now);
-    let accounts = &cx.app.accounts;
-    let own = cx.person()?.session().id;
+    let by = cx.acting()?;
     let q = cx.form.value("q").to_owned();
-    let ended = if cx.form.has("end") {
-        let id: SessionId = cx.form.value("end").parse().map_err(|_| Stop::NotFound)?;
-        if id == own || !accounts.end_session(id, &by, now).await? {
-            return Err(Stop::NotFound);
-        }
-        1
+    let which = if cx.form.has("end") {
+        cx.form.value("end").parse().map(SessionsToEnd::One).ok()
     } else if cx.form.has("user") {
-        let user: UserId = cx.form.value("user").parse().map_err(|_| Stop::NotFound)?;
-        let caller = cx.person()?;
-        if caller.identity().user == user {
-            accounts.end_all_others(&caller, &cx.visit()).await?
-        } else {
-            accounts.end_all_of(user, &by, now).await?.ok_or(Stop::NotFound)?
-        }
+        cx.form.value("user").parse().map(SessionsToEnd::Of).ok()
     } else {
-        let address = cx.form.value("address").parse().map_err(|_| Stop::NotFound)?;
-        accounts.end_all_from(address, Some(own), &by, now).await?
+        cx.form.value("address").parse().map(SessionsToEnd::From).ok()
     };
+    let own = cx.person()?;
+    let ended = cx
+        .app
+        .accounts
+        .end_sessions(which.ok_or(Stop::NotFound)?, Some(&own), &by, &cx.visit())
+        .await?
+        .ok_or(Stop::NotFound)?;
     let mut on = url::form_urlencoded::Serializer::new(String::new());
     if !q.is_empty() {
         on.append_pair("q", &q);

@@ -395,6 +395,12 @@ impl Browser<'_> {
         self.send(Method::POST, &host, &target, headers, body).await
     }
 
+    /// Any request, as a program sends it.
+    pub(super) async fn request(&mut self, method: Method, address: &str, headers: HeaderMap, body: String) -> Page {
+        let (host, target) = self.place(address);
+        self.send(method, &host, &target, headers, body).await
+    }
+
     fn place(&mut self, address: &str) -> (String, String) {
         let host = std::mem::replace(&mut self.host, PORTAL.to_owned());
         match address.strip_prefix("https://") {

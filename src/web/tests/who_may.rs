@@ -98,7 +98,10 @@ impl Records<'_> {
         }
         if text.contains("{project}") {
             let name = format!("Project {}", self.number).parse().unwrap();
-            let added = accounts.add_project(&self.team.parse().unwrap(), &name, &by, now).await.unwrap();
+            let added = accounts
+                .add_project(&self.team.parse().unwrap(), &name, &self.house.live.policies, &by, now)
+                .await
+                .unwrap();
             let ProjectOutcome::Done(project) = added else {
                 panic!("{added:?}")
             };
