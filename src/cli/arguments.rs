@@ -1,6 +1,8 @@
 //! Every command and option, with the words and examples that `--help` shows.
 
 mod invite;
+mod mail;
+mod team;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(super) use self::invite::InviteCommand;
+pub(super) use self::mail::MailCommand;
+pub(super) use self::team::{GiftOptions, ProjectCommand, TeamCommand};
 
 /// An identity proxy that decides every request by rules you can read, test and explain.
 #[derive(Debug, Parser)]
@@ -108,6 +112,12 @@ Example:
     /// Invite people, see how far they have come, send again, withdraw
     #[command(subcommand)]
     Invite(InviteCommand),
+    /// See teams, change what their members have, keep projects
+    #[command(subcommand)]
+    Team(TeamCommand),
+    /// See letters, have them tried again or given up
+    #[command(subcommand)]
+    Mail(MailCommand),
     /// See and end sessions
     #[command(subcommand)]
     Session(SessionCommand),
@@ -452,18 +462,22 @@ Example:
         #[arg(long, value_name = "WHO")]
         user: Option<String>,
     },
-    /// End one session, or all of one person
+    /// End one session, all of one person, or all that were made from an address
     #[command(after_help = "\
 Examples:
   portcullis session end s-9c2k
-  portcullis session end --user ada@example.org")]
+  portcullis session end --user ada@example.org
+  portcullis session end --from 203.0.113.9")]
     End {
         /// The session's id
-        #[arg(required_unless_present = "user", conflicts_with = "user")]
+        #[arg(required_unless_present_any = ["user", "from"], conflicts_with_all = ["user", "from"])]
         id: Option<String>,
         /// All of this person's
-        #[arg(long, value_name = "WHO")]
+        #[arg(long, value_name = "WHO", conflicts_with = "from")]
         user: Option<String>,
+        /// All that were made from this address
+        #[arg(long, value_name = "IP")]
+        from: Option<IpAddr>,
     },
 }
 

@@ -8,6 +8,7 @@ use super::Outcome;
 use super::arguments::InviteCommand;
 use super::ask::{ask, strange};
 use super::output::{Output, complain};
+use super::team::gifts_of;
 
 pub(super) fn run(config: &Path, command: InviteCommand, output: &Output) -> Outcome {
     let request = match command {
@@ -24,6 +25,10 @@ pub(super) fn run(config: &Path, command: InviteCommand, output: &Output) -> Out
         InviteCommand::List { search, team, status } => return list(config, (search, team, status), output),
         InviteCommand::Resend { which } => Request::InviteResend { which },
         InviteCommand::Extend { which } => Request::InviteExtend { which },
+        InviteCommand::Change { which, gifts } => Request::InviteChange {
+            which,
+            gifts: gifts_of(gifts),
+        },
         InviteCommand::Withdraw { which } => Request::InviteWithdraw { which },
     };
     match ask(config, &request) {

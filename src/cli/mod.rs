@@ -10,11 +10,13 @@ mod demo;
 mod doctor;
 mod explain;
 mod invite;
+mod mail;
 mod operations;
 mod output;
 mod sample;
 mod serve;
 mod shell;
+mod team;
 mod user;
 
 use std::process::ExitCode;
@@ -70,6 +72,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Reload => operations::reload(&config, &output),
         Command::User(what) => user::run(&config, what, &output),
         Command::Invite(what) => invite::run(&config, what, &output),
+        Command::Team(what) => team::run(&config, what, &output),
+        Command::Mail(what) => mail::run(&config, what, &output),
         Command::Session(what) => operations::session(&config, what, &output),
         Command::Ban(what) => operations::ban(&config, what, &output),
         Command::Rewrap => operations::rewrap(&config, &output),

@@ -30,6 +30,7 @@ pub(super) fn session(config: &Path, command: SessionCommand, output: &Output) -
     let request = match command {
         SessionCommand::List { user } => Request::SessionList { user },
         SessionCommand::End { user: Some(user), .. } => Request::SessionEndAll { user },
+        SessionCommand::End { from: Some(address), .. } => Request::SessionEndFrom { address },
         SessionCommand::End { id: Some(id), .. } => Request::SessionEnd { id },
         SessionCommand::End { .. } => return Outcome::Usage,
     };

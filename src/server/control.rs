@@ -7,8 +7,10 @@ mod deeds;
 mod invitations;
 mod keeping;
 mod looks;
+mod mail;
 
 mod socket;
+mod teams;
 
 pub use self::answer::{
     Added, Answer, AuditPage, Ban, Change, Concerned, Diff, Ended, Finding, Handed, Health, InForce, InvitationLine, Member, MovedPlace,
@@ -18,6 +20,7 @@ pub use self::answer::{
 pub use self::deeds::execute;
 pub use self::keeping::chain;
 pub use self::socket::{AskError, ask, listen};
+pub use answer::{LetterLine, ProjectLine, TeamLine};
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -135,6 +138,13 @@ pub enum Request {
         /// Its id, or the address if it has one invitation only.
         which: String,
     },
+    /// Change what an invitation promises, all of it; its link stays.
+    InviteChange {
+        /// Its id, or the address if it has one invitation only.
+        which: String,
+        /// What they will have.
+        gifts: Gifts,
+    },
     /// Withdraw an invitation.
     InviteWithdraw {
         /// Its id, or the address if it has one invitation only.
@@ -154,6 +164,75 @@ pub enum Request {
     SessionEndAll {
         /// Id, e-mail or username.
         user: String,
+    },
+    /// End all sessions that were made from an address.
+    SessionEndFrom {
+        /// Which.
+        address: IpAddr,
+    },
+    /// Every team, with what may be given in it.
+    TeamList,
+    /// Change what somebody has in a team, all of it.
+    TeamSet {
+        /// Id, e-mail or username.
+        who: String,
+        /// In which team.
+        team: String,
+        /// What they have then.
+        gifts: Gifts,
+    },
+    /// Take somebody out of a team.
+    TeamRemove {
+        /// Id, e-mail or username.
+        who: String,
+        /// Out of which team.
+        team: String,
+    },
+    /// The projects of a team, or of all.
+    ProjectList {
+        /// Of this team only.
+        team: Option<String>,
+    },
+    /// Make a project.
+    ProjectAdd {
+        /// In which team.
+        team: String,
+        /// What it is called.
+        name: String,
+    },
+    /// Give a project another name.
+    ProjectRename {
+        /// Its id.
+        id: String,
+        /// What it is called then.
+        name: String,
+    },
+    /// Remove a project.
+    ProjectDelete {
+        /// Its id.
+        id: String,
+    },
+    /// A page of letters, the newest first.
+    MailList {
+        /// That stand so: `waiting` or `failed`.
+        status: Option<String>,
+        /// The `next` of the page before.
+        after: Option<String>,
+    },
+    /// Have a letter tried now.
+    MailAgain {
+        /// Its id.
+        id: String,
+    },
+    /// Have a letter not tried any more.
+    MailGiveUp {
+        /// Its id.
+        id: String,
+    },
+    /// Have a letter sent that only shows that mail arrives.
+    MailTest {
+        /// To whom: id, e-mail or username.
+        who: String,
     },
     /// Locks in force.
     BanList,
@@ -228,6 +307,24 @@ pub struct NewInvitee {
     pub email: String,
     /// The team; `main` if not given.
     pub team: Option<String>,
+    /// Team roles.
+    pub roles: Vec<String>,
+    /// Applications.
+    pub apps: Vec<String>,
+    /// Permissions, as `app:permission`; the application comes with them.
+    pub permissions: Vec<String>,
+    /// Levels in projects, as `NAME=guest` or `NAME=member`.
+    pub projects: Vec<String>,
+    /// The membership's IP pattern.
+    pub ip_pattern: Option<String>,
+    /// The membership's identity provider.
+    pub idp: Option<String>,
+}
+
+/// What somebody has in a team, or will have.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Gifts {
     /// Team roles.
     pub roles: Vec<String>,
     /// Applications.

@@ -12,10 +12,10 @@ const SETTINGS: &str =
 const POLICY: &str = "[app.echo]\nhost = \"app.localhost\"\nupstream = \"http://127.0.0.1:9\"\nrequire = { roles = [\"admin\"] }\n\
                       [ip_pattern.desk]\ninclude = [\"10.0.0.0/8\"]\n";
 
-struct Installation(tempfile::TempDir);
+pub(crate) struct Installation(tempfile::TempDir);
 
 impl Installation {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [("config/portcullis.toml", SETTINGS), ("policies/main.toml", POLICY)] {
             let path = folder.path().join(name);
@@ -25,7 +25,7 @@ impl Installation {
         Self(folder)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -43,17 +43,17 @@ impl Installation {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         told(&self.command(arguments).output().unwrap())
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let (status, out, err) = self.run(&[arguments, &["--json"]].concat());
         assert_eq!(status, 0, "{arguments:?}: {err}");
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?} printed no JSON ({error}): {out}"))
     }
 
-    fn add(&self, username: &str, password: &str) -> String {
+    pub(crate) fn add(&self, username: &str, password: &str) -> String {
         let email = format!("{username}@example.org");
         let mut adding = self
             .command(&["user", "add", "--email", &email, "--username", username, "--password-stdin"])
@@ -67,7 +67,7 @@ impl Installation {
     }
 
     /// Runs the server until dropped; returns the lines up to `ready`.
-    fn serve(&self) -> (Server, Vec<String>) {
+    pub(crate) fn serve(&self) -> (Server, Vec<String>) {
         let mut child = self.command(&["serve"]).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -85,7 +85,7 @@ impl Installation {
     }
 }
 
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
     fn terminate(mut self) -> Option<i32> {

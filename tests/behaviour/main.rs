@@ -12,6 +12,7 @@ mod a_person_signs_in;
 mod an_application_fails;
 mod backups_on_a_timer;
 mod behind_a_balancer;
+mod by_machine;
 mod certificates_by_acme;
 mod changes_are_foreseen;
 mod commands;

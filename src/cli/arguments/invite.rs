@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::team::GiftOptions;
+
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum InviteCommand {
     /// Invite somebody into a team; where no mail is set up prints the link to hand over
@@ -43,6 +45,16 @@ Example:
     Extend {
         /// The invitation's id, or the address it is for
         which: String,
+    },
+    /// Change what an invitation promises, all of it: what is not named is taken; its link stays
+    #[command(after_help = "\
+Example:
+  portcullis invite change kim@acme.example --app eln --permission eln:dq")]
+    Change {
+        /// The invitation's id, or the address it is for
+        which: String,
+        #[command(flatten)]
+        gifts: GiftOptions,
     },
     /// Withdraw an invitation: its link and its token end
     #[command(after_help = "\

@@ -57,6 +57,17 @@ pub enum Answer {
     },
     /// Live sessions.
     Sessions(Vec<SessionLine>),
+    /// Teams.
+    Teams(Vec<TeamLine>),
+    /// Projects.
+    Projects(Vec<ProjectLine>),
+    /// Letters, the newest first, and where the next page begins.
+    Letters {
+        /// This page.
+        letters: Vec<LetterLine>,
+        /// What to ask for next; nothing at the end.
+        next: Option<String>,
+    },
     /// Locks in force.
     Bans(Vec<Ban>),
     /// The audit trail was followed.
@@ -97,6 +108,53 @@ impl std::fmt::Debug for InvitationLine {
             .field("status", &self.status)
             .finish_non_exhaustive()
     }
+}
+
+/// A team, with what may be given in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TeamLine {
+    /// Its name.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// Team roles.
+    pub roles: Vec<String>,
+    /// Applications, with all their permissions.
+    pub permissions: BTreeMap<String, BTreeSet<String>>,
+    /// SAML identity providers.
+    pub idps: Vec<String>,
+    /// How many members it may have; nothing is any number.
+    pub seats: Option<u32>,
+}
+
+/// A project.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProjectLine {
+    /// Its id.
+    pub id: String,
+    /// Its team.
+    pub team: String,
+    /// What it is called.
+    pub name: String,
+}
+
+/// A letter. What it says is shown to nobody.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LetterLine {
+    /// Its id.
+    pub id: String,
+    /// To whom.
+    pub to: String,
+    /// What it is.
+    pub title: String,
+    /// `waiting`, `sent` or `failed`.
+    pub status: String,
+    /// When it was written, RFC 3339.
+    pub made: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What the mail server said the last time.
+    pub said: String,
 }
 
 /// The policies in the files are in force.

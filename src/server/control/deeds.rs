@@ -14,7 +14,7 @@ use crate::model::token::TokenKind;
 use crate::model::user::User;
 
 use super::answer::{Added, Answer, Change, Handed, Member, Person, SessionLine};
-use super::{NewPerson, Request, invitations, keeping, looks};
+use super::{NewPerson, Request, invitations, keeping, looks, mail, teams};
 use crate::server::doctor;
 use crate::server::in_use::everybody;
 use crate::server::opening::Desk;
@@ -98,6 +98,7 @@ async fn attempt(desk: &Desk, request: Request) -> Result<Answer, No> {
         }
         Request::InviteResend { which } => invitations::resend(desk, &which, now).await,
         Request::InviteExtend { which } => invitations::extend(desk, &which, now).await,
+        Request::InviteChange { which, gifts } => invitations::change(desk, &which, &gifts, now).await,
         Request::InviteWithdraw { which } => invitations::withdraw(desk, &which, now).await,
         Request::SessionList { user } => sessions(desk, user, now).await,
         Request::SessionEnd { id } => end_session(desk, &id, now).await,
@@ -111,6 +112,22 @@ async fn attempt(desk: &Desk, request: Request) -> Result<Answer, No> {
                 .unwrap_or_default();
             Ok(Answer::Done(format!("{ended} sessions of {} ended", user.username)))
         }
+        Request::SessionEndFrom { address } => {
+            let by = Acting::command_line();
+            let ended = desk.app.accounts.end_all_from(address, None, &by, now).await?;
+            Ok(Answer::Done(format!("{ended} sessions from {address} ended")))
+        }
+        Request::TeamList => Ok(teams::list(desk)),
+        Request::TeamSet { who, team, gifts } => teams::set(desk, &who, &team, &gifts, now).await,
+        Request::TeamRemove { who, team } => teams::remove(desk, &who, &team, now).await,
+        Request::ProjectList { team } => teams::projects(desk, team.as_deref()).await,
+        Request::ProjectAdd { team, name } => teams::add_project(desk, &team, &name, now).await,
+        Request::ProjectRename { id, name } => teams::rename_project(desk, &id, &name, now).await,
+        Request::ProjectDelete { id } => teams::delete_project(desk, &id, now).await,
+        Request::MailList { status, after } => mail::list(desk, status.as_deref(), after.as_deref()).await,
+        Request::MailAgain { id } => mail::again(desk, &id, now).await,
+        Request::MailGiveUp { id } => mail::give_up(desk, &id, now).await,
+        Request::MailTest { who } => mail::test(desk, &who, now).await,
         Request::BanList => keeping::bans(desk, now).await,
         Request::BanClear { id } => keeping::clear_ban(desk, &id, now).await,
         Request::BanClearAll => keeping::clear_bans(desk, now).await,
@@ -238,7 +255,7 @@ async fn show(desk: &Desk, who: &str, now: Timestamp) -> Result<Answer, No> {
     Ok(Answer::Person(person_of(desk, user.id, now).await?))
 }
 
-async fn person_of(desk: &Desk, id: UserId, now: Timestamp) -> Result<Person, No> {
+pub(super) async fn person_of(desk: &Desk, id: UserId, now: Timestamp) -> Result<Person, No> {
     let listed = desk.app.accounts.user(id, &Acting::command_line(), now).await?;
     listed
         .as_ref()

@@ -11,9 +11,9 @@ use crate::model::name::{ApplicationName, IpPatternName, PermissionName, Provide
 use crate::model::team::Level;
 use crate::server::opening::Desk;
 
-use super::NewInvitee;
 use super::answer::{Answer, InvitationLine};
 use super::deeds::{No, named, no};
+use super::{Gifts, NewInvitee};
 
 /// Invitations on one page of a list.
 const PAGE: usize = 500;
@@ -33,17 +33,33 @@ pub(super) async fn create(desk: &Desk, new: &NewInvitee, now: Timestamp) -> Res
         Some(name) => named::<TeamName>("the team", name)?,
         None => TeamName::main(),
     };
+    let gifts = Gifts {
+        roles: new.roles.clone(),
+        apps: new.apps.clone(),
+        permissions: new.permissions.clone(),
+        projects: new.projects.clone(),
+        ip_pattern: new.ip_pattern.clone(),
+        idp: new.idp.clone(),
+    };
+    let offer = offer_of(desk, team, &gifts).await?;
+    let live = desk.app.live();
+    let new = NewInvitation { email, offer };
+    told(desk, desk.app.accounts.invite(&new, &live.policies, &by, now).await?, now)
+}
+
+/// What is given in a team, as it was written on the command line.
+pub(super) async fn offer_of(desk: &Desk, team: TeamName, gifts: &Gifts) -> Result<Offer, No> {
     let mut offer = Offer::nothing(team);
-    for name in &new.roles {
+    for name in &gifts.roles {
         offer.roles.insert(named::<RoleName>("the role", name)?);
     }
-    for name in &new.apps {
+    for name in &gifts.apps {
         offer
             .permissions
             .entry(named::<ApplicationName>("the application", name)?)
             .or_default();
     }
-    for permission in &new.permissions {
+    for permission in &gifts.permissions {
         let Some((app, name)) = permission.split_once(':') else {
             return Err(no(
                 "malformed",
@@ -54,12 +70,12 @@ pub(super) async fn create(desk: &Desk, new: &NewInvitee, now: Timestamp) -> Res
         let name = named::<PermissionName>("the permission", name)?;
         offer.permissions.entry(app).or_default().insert(name);
     }
-    let projects = if new.projects.is_empty() {
+    let projects = if gifts.projects.is_empty() {
         Vec::new()
     } else {
-        desk.app.accounts.projects(&offer.team, &by).await?
+        desk.app.accounts.projects(&offer.team, &Acting::command_line()).await?
     };
-    for project in &new.projects {
+    for project in &gifts.projects {
         let (name, level) = project.rsplit_once('=').unwrap_or((project, Level::Member.word()));
         let level: Level = named("the level", level)?;
         let known = projects.iter().find(|one| one.name.as_str() == name || one.id.to_string() == name);
@@ -70,13 +86,29 @@ pub(super) async fn create(desk: &Desk, new: &NewInvitee, now: Timestamp) -> Res
             offer.projects.insert(known.id, level);
         }
     }
-    let ip_pattern = new.ip_pattern.as_deref();
+    let ip_pattern = gifts.ip_pattern.as_deref();
     offer.ip_pattern = ip_pattern.map(|name| named::<IpPatternName>("the IP pattern", name)).transpose()?;
-    let idp = new.idp.as_deref();
+    let idp = gifts.idp.as_deref();
     offer.provider = idp.map(|name| named::<ProviderName>("the identity provider", name)).transpose()?;
+    Ok(offer)
+}
+
+pub(super) async fn change(desk: &Desk, which: &str, gifts: &Gifts, now: Timestamp) -> Result<Answer, No> {
+    let id = found(desk, which, now).await?;
+    let by = Acting::command_line();
     let live = desk.app.live();
-    let new = NewInvitation { email, offer };
-    told(desk, desk.app.accounts.invite(&new, &live.policies, &by, now).await?, now)
+    let before = desk.app.accounts.invitation(id, &live.policies, &by, now).await?;
+    let before = before.ok_or_else(|| no_such(which))?;
+    let seen = before.invitation.offer;
+    let offer = offer_of(desk, seen.team.clone(), gifts).await?;
+    told(
+        desk,
+        desk.app
+            .accounts
+            .change_invitation(id, (&seen, &offer), &live.policies, &by, now)
+            .await?,
+        now,
+    )
 }
 
 pub(super) async fn list(desk: &Desk, asked: Asked, now: Timestamp) -> Result<Answer, No> {

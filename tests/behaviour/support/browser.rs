@@ -71,9 +71,21 @@ impl Browser {
 
     /// One request with headers of its own; these win over those a browser sends.
     pub(crate) async fn send(&mut self, method: Method, url: &str, headers: &[(&str, &str)], fields: Option<&[(&str, &str)]>) -> Reply {
+        let form = fields.map(|fields| url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish());
+        self.send_body(method, url, headers, form.map(|form| ("application/x-www-form-urlencoded", form)))
+            .await
+    }
+
+    /// One request with a body of JSON, as a script on our own pages sends it.
+    pub(crate) async fn ask(&mut self, method: Method, url: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Reply {
+        self.send_body(method, url, headers, body.map(|body| ("application/json", body.to_string())))
+            .await
+    }
+
+    async fn send_body(&mut self, method: Method, url: &str, headers: &[(&str, &str)], body: Option<(&'static str, String)>) -> Reply {
         let url: Url = url.parse().unwrap();
         let host = url.host_str().unwrap().to_owned();
-        let body = fields.map(|fields| url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish());
+        let (kind, body) = body.unzip();
         let mut request = Request::new(Full::new(Bytes::from(body.clone().unwrap_or_default())));
         *request.method_mut() = method;
         *request.uri_mut() = url[url::Position::BeforePath..url::Position::AfterQuery].parse().unwrap();
@@ -89,8 +101,8 @@ impl Browser {
         } else {
             to.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         }
-        if body.is_some() {
-            to.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        if let Some(kind) = kind {
+            to.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
             to.insert(header::ORIGIN, url.origin().ascii_serialization().parse().unwrap());
             to.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
         }
