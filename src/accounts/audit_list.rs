@@ -398,7 +398,7 @@ impl Accounts {
 pub fn details_of(details: &BTreeMap<String, String>, all: bool) -> String {
     let told = details
         .iter()
-        .filter(|(_, value)| all || value.parse::<UserId>().is_err())
+        .filter(|(_, value)| all || value.split(' ').all(|word| word.parse::<UserId>().is_err()))
         .map(|(key, value)| format!("{key} {value}"));
     told.collect::<Vec<_>>().join(", ")
 }

@@ -201,12 +201,18 @@ impl Accounts {
         if new.members.len() > MOST_MEMBERS && new.members.len() > before.members.len() {
             return Ok(Some(GroupOutcome::Full));
         }
-        for id in new.members.symmetric_difference(&before.members) {
-            let gone = !new.members.contains(id) && self.membership_of(*id, &new.team).await?.is_none();
+        // Other levels are other rights of everybody who is in it.
+        let moved: BTreeSet<UserId> = if new.projects == before.projects {
+            new.members.symmetric_difference(&before.members).copied().collect()
+        } else {
+            new.members.union(&before.members).copied().collect()
+        };
+        for id in moved {
+            let gone = before.members.contains(&id) && self.membership_of(id, &new.team).await?.is_none();
             if gone {
                 continue;
             }
-            match self.changeable_member(*id, &new.team, by).await? {
+            match self.changeable_member(id, &new.team, by).await? {
                 Ok(_) => {}
                 Err(MembershipOutcome::Own) => return Ok(Some(GroupOutcome::Own)),
                 Err(_) => return Ok(Some(GroupOutcome::NoMember)),
@@ -223,6 +229,18 @@ impl Accounts {
             }
         }
         Ok(None)
+    }
+
+    /// Adds that somebody is in no group of a team any more: who comes back begins without what groups gave them.
+    pub(super) async fn without_places(&self, mut commit: Commit, user: UserId, team: &TeamName) -> Result<Commit, StoreError> {
+        for group in self.groups_of(team).await? {
+            if group.record.members.contains(&user) {
+                let mut new = group.record.clone();
+                new.members.remove(&user);
+                commit = commit.replace(&group, &new);
+            }
+        }
+        Ok(commit)
     }
 
     async fn group_within(&self, id: GroupId, by: &Acting) -> Result<Option<Versioned<Group>>, StoreError> {

@@ -142,7 +142,8 @@ fn passes((name, _): &Place, person: &Person, filter: &Filter, text: &str, by: &
         Reach::Teams(teams) => is_in(person, teams),
     };
     let found = text.is_empty() || name.contains(text) || person.username.contains(text) || person.email.contains(text);
-    let team = filter.team.as_ref().is_none_or(|team| is_in(person, [team]));
+    // Of a team beyond reach nobody is told who is in it.
+    let team = filter.team.as_ref().is_none_or(|team| by.reaches(team) && is_in(person, [team]));
     let role = filter.role.as_ref().is_none_or(|role| {
         if *role == RoleName::user() {
             person.roles.is_empty()

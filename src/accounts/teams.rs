@@ -215,7 +215,9 @@ impl Accounts {
                 .with("team", team)
                 .with("ended", "yes");
             let event = changes::noted(event, &before, &Offer::nothing(team.clone()));
-            self.store.commit(Commit::because(event).remove(&membership)).await?;
+            let commit = Commit::because(event).remove(&membership);
+            let commit = self.without_places(commit, user, team).await?;
+            self.store.commit(commit).await?;
             Ok(MembershipOutcome::Changed)
         })
         .await?;

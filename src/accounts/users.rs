@@ -14,7 +14,7 @@ use crate::model::user::{User, UserStatus};
 use crate::signin::local::NewPassword;
 use crate::store::{Commit, FirstUser, StoreError, Unique, Versioned};
 
-use super::acting::Acting;
+use super::acting::{Acting, Reach};
 use super::notices::Gained;
 use super::passwords::known_words;
 use super::tokens::{ShownToken, Way};
@@ -437,6 +437,7 @@ impl Accounts {
                 }
             }
             for membership in self.memberships_of(id).await? {
+                commit = self.without_places(commit, id, &membership.record.team).await?;
                 commit = commit.remove(&membership);
             }
             for session in self.session_records(id).await? {
@@ -479,10 +480,16 @@ impl Accounts {
     }
 }
 
+/// Whoever adds somebody holds the token that makes the account, for an address that nobody has confirmed. So into a team of its own people are
+/// invited, which keeps to its seats and domains and writes to the address, unless whoever adds them reaches everybody.
 fn may_add(new: &NewUser, by: &Acting) -> bool {
     let role = new.role.as_ref().is_none_or(|role| by.may_give(std::iter::once(role)));
-    let team = new.team.clone().unwrap_or_else(TeamName::main);
-    role && by.reaches(&team)
+    let main = TeamName::main();
+    let within = match &new.team {
+        Some(team) if *team != main => by.reach == Reach::All,
+        _ => by.reaches(&main),
+    };
+    role && within
 }
 
 /// Whether an account has to be the first one.

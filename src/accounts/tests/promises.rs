@@ -300,6 +300,56 @@ fn came_by(offer: &Offer, now: Timestamp) -> SignedIn {
 }
 
 #[tokio::test]
+async fn who_leaves_a_team_leaves_its_groups() {
+    let world = World::new().await;
+    let (accounts, now, by) = (&world.house.accounts, world.house.now(), Acting::command_line());
+    let team: TeamName = "acme".parse().unwrap();
+    let kim = world.person("kim@acme.example", Some(("acme", &[]))).await;
+    let made = accounts.add_group(&team, &"Night shift".parse().unwrap(), &by, now).await.unwrap();
+    let GroupOutcome::Done(group) = made else { panic!("{made:?}") };
+    let change = GroupChange {
+        name: group.name.clone(),
+        members: [kim.id].into(),
+        projects: [(world.projects[0].0, Level::Member)].into(),
+    };
+    let filled = accounts.change_group(&group, &change, &by, now).await.unwrap();
+    assert!(matches!(filled, GroupOutcome::Done(_)), "{filled:?}");
+    let levels = async || accounts.imagined(&kim, SignedIn::by_password(now)).await.unwrap().projects.len();
+    assert_eq!(levels().await, 1);
+    accounts.end_membership(kim.id, &team, &world.policies, &by, now).await.unwrap();
+    let back = Membership::plain(kim.id, team);
+    let event = Event::new(Action::MembershipChanged, Actor::CommandLine, now);
+    accounts.store.commit(Commit::because(event).create(&back)).await.unwrap();
+    assert_eq!(levels().await, 0, "who comes back begins without what the group gave");
+}
+
+#[tokio::test]
+async fn a_teams_administrator_adds_nobody_to_the_team_past_an_invitation() {
+    let world = World::new().await;
+    let helper = world.person("helper@acme.example", Some(("acme", &["helper"]))).await;
+    let new = NewUser {
+        email: "boss@corp.example".parse().unwrap(),
+        username: None,
+        given_name: "B".parse().unwrap(),
+        family_name: "O".parse().unwrap(),
+        role: None,
+        team_role: None,
+        team: Some("acme".parse().unwrap()),
+        ip_pattern: None,
+        provider: None,
+        password: None,
+    };
+    let by = world.acting(&helper).await;
+    let accounts = &world.house.accounts;
+    assert!(matches!(
+        accounts.foresee_user(&new, &by).await.unwrap(),
+        Some(AddOutcome::NotAllowed)
+    ));
+    let outcome = accounts.add_user(new, &by, world.house.now()).await.unwrap();
+    assert!(matches!(outcome, AddOutcome::NotAllowed), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn what_is_given_may_be_given_and_what_a_preview_said_is_decided() {
     let world = World::new().await;
     let (accounts, policies, now) = (&world.house.accounts, &world.policies, world.house.now());

@@ -98,8 +98,11 @@ pub async fn import_users(cx: &mut Cx<'_>) -> Outcome {
             Ok(new) => {
                 let email = new.email.canonical().to_string();
                 let username = new.username.as_ref().map(|name| format!("@{}", name.canonical()));
+                let unknown = new.team.as_ref().filter(|team| cx.live.policies.team(team).is_none());
+                let no_team = unknown.map(|team| format!("There is no team \"{team}\""));
                 let twice = !seen.insert(email) | username.is_some_and(|name| !seen.insert(name));
                 match cx.app.accounts.foresee_user(&new, &by).await? {
+                    None if no_team.is_some() => (no_team.unwrap_or_default(), None),
                     _ if twice => ("An earlier line has the same email or username".to_owned(), None),
                     Some(refused) => (user_words(&refused), None),
                     None => ("Gets an account and a registration token".to_owned(), Some(new)),

@@ -495,7 +495,8 @@ async fn many_people_are_made_from_lines_that_are_all_fine_and_none_otherwise() 
                  taken@lab.example,,Cy,Two,main\r\n\
                  BO@lab.example,,Cy,Two,\r\n\
                  di@lab.example,,,Two,\r\n\
-                 ed@lab.example,,Ed,Two,A B\r\n";
+                 ed@lab.example,,Ed,Two,A B\r\n\
+                 fy@lab.example,,Fy,Two,acne\r\n";
     let refused = ada.submit_to(&page, IMPORT, &[("csv", lines), ("do", "import")]).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     for (line, told) in [
@@ -505,6 +506,7 @@ async fn many_people_are_made_from_lines_that_are_all_fine_and_none_otherwise() 
         (6, "Gets an account"),
         (7, "Enter a first name"),
         (8, "There is no team"),
+        (9, "There is no team"),
     ] {
         let found = refused.between(&format!("Line {line}</td>"), "</tr>");
         assert!(found.contains(told), "line {line}: {found}");
