@@ -51,44 +51,6 @@ async fn a_full_disk_refuses_the_write_and_says_so() {
     );
 }
 
-/// The file has holes: its length is there, and room for what is written may be missing at any page.
-#[tokio::test]
-async fn a_disk_that_fills_in_the_middle_of_a_file_refuses_the_write_and_goes_on_when_there_is_room() {
-    for left in [0, 1, 2, 5, 13, 30] {
-        let machine = Machine::new(Sync::Honest);
-        let store = Store::on(Box::new(machine.clone()), &ring(), &Random::System, start()).unwrap();
-        let make = async |number: u128| {
-            store
-                .commit(Commit::because(event(Action::UserCreated)).create(&user(number)))
-                .await
-        };
-        for number in 1..=40 {
-            make(number).await.unwrap();
-        }
-        machine.has_blocks_left(left);
-        let mut kept = 40;
-        let refused = loop {
-            match make(kept + 1).await {
-                Ok(()) => kept += 1,
-                Err(error) => break error,
-            }
-            assert!(kept < 100_000, "the disk never fills");
-        };
-        assert_eq!(
-            (refused, store.health()),
-            (StoreError::Full, Err(StoreError::Full)),
-            "{left} blocks left"
-        );
-        let there = store.list::<User>(Page::first(usize::MAX)).await.unwrap();
-        assert_eq!(there.len() as u128, kept, "{left} blocks left");
-        machine.has_blocks_left(usize::MAX);
-        make(kept + 1).await.unwrap();
-        assert_eq!(store.health(), Ok(()));
-        let audit = store.verify_audit(&ring(), None).await.unwrap();
-        assert_eq!((audit.broken, u128::from(audit.entries)), (None, kept + 1));
-    }
-}
-
 #[tokio::test]
 async fn a_failed_disk_is_out_of_order_until_a_restart() {
     let machine = Machine::new(Sync::Honest);

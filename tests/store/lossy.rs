@@ -1,6 +1,5 @@
 //! A disk that loses power: what was not forced to it is kept in part, sector by sector, in any order.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -10,7 +9,6 @@ use portcullis::store::Medium;
 use redb::StorageBackend;
 
 const SECTOR: usize = 512;
-const BLOCK: usize = 4096;
 
 /// What happens when a disk is told to force what it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +32,6 @@ struct Disk {
     sync: Sync,
     /// Which room there is in all.
     room: u64,
-    /// Blocks that were ever written, and how many may be: a file with holes takes room as it is written.
-    blocks: BTreeSet<usize>,
-    blocks_in_all: usize,
 }
 
 impl Disk {
@@ -68,8 +63,6 @@ impl Machine {
                 fuse: None,
                 sync,
                 room: u64::MAX,
-                blocks: BTreeSet::new(),
-                blocks_in_all: usize::MAX,
             })),
         }
     }
@@ -82,12 +75,6 @@ impl Machine {
     /// The disk holds that many bytes and no more.
     pub(crate) fn has_room_for(&self, bytes: u64) {
         self.disk.lock().unwrap().room = bytes;
-    }
-
-    /// The disk has room for so many blocks more than were written.
-    pub(crate) fn has_blocks_left(&self, blocks: usize) {
-        let mut disk = self.disk.lock().unwrap();
-        disk.blocks_in_all = disk.blocks.len().saturating_add(blocks);
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -174,13 +161,6 @@ impl StorageBackend for Machine {
         let mut disk = self.disk.lock().unwrap();
         disk.burn()?;
         let from = usize::try_from(offset).unwrap();
-        for block in from / BLOCK..=(from + data.len() - 1) / BLOCK {
-            if disk.blocks.len() < disk.blocks_in_all {
-                disk.blocks.insert(block);
-            } else if !disk.blocks.contains(&block) {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-        }
         if disk.seen.len() < from + data.len() {
             disk.seen.resize(from + data.len(), 0);
         }

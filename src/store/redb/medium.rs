@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{BackendError, StorageBackend};
@@ -58,7 +57,7 @@ impl Medium for OnFile {
         let file = private_file(OpenOptions::new().read(true).write(true).create(true).truncate(false), &self.path)?;
         let grown = file.try_clone()?;
         let backend = FileBackend::new(file).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Box::new(Roomy::new(backend, grown)))
+        Ok(Box::new(Roomy { backend, file: grown }))
     }
 
     fn path(&self) -> &Path {
@@ -66,12 +65,7 @@ impl Medium for OnFile {
     }
 
     fn bytes(&self) -> Option<u64> {
-        let known = std::fs::metadata(&self.path).ok()?;
-        #[cfg(unix)]
-        let bytes = std::os::unix::fs::MetadataExt::blocks(&known) * 512;
-        #[cfg(not(unix))]
-        let bytes = known.len();
-        Some(bytes)
+        std::fs::metadata(&self.path).ok().map(|known| known.len())
     }
 }
 
@@ -104,54 +98,16 @@ impl Medium for InMemory {
     }
 }
 
-/// As much room is taken at a time: little beside what a store takes, and seldom.
-const PIECE: u64 = 4 * 1024 * 1024;
-
-/// A file whose room is taken piece by piece, each before anything is written to it.
-///
-/// The engine doubles the length of its file where it grows, and then fills it from the front; what it has not come to takes no room. A
-/// full disk shows at the first page of a piece, when nothing of it has been written. Such a page was never in a state that was promised,
-/// since those pages are written anew elsewhere and have had their room for long.
+/// A file whose room is taken when it grows. A full disk then shows where the file would grow, when nothing has been written yet, and
+/// never in the middle of pages that were promised.
 #[derive(Debug)]
 struct Roomy {
     backend: FileBackend,
     file: File,
-    /// By piece: how far its room is known to be taken, in bytes from the beginning of the file.
-    taken: Mutex<Vec<u64>>,
 }
 
 impl Roomy {
-    fn new(backend: FileBackend, file: File) -> Self {
-        Self {
-            backend,
-            file,
-            taken: Mutex::default(),
-        }
-    }
-
-    /// Takes the room of the pieces that a write between the two touches.
     fn take_room(&self, from: u64, to: u64) -> io::Result<()> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        for piece in from / PIECE..to.div_ceil(PIECE) {
-            let (begin, end) = (piece * PIECE, (piece + 1) * PIECE);
-            let place = usize::try_from(piece).unwrap_or(usize::MAX);
-            let known = taken.get(place).copied().unwrap_or(begin).max(begin);
-            if known >= end.min(to) {
-                continue;
-            }
-            let end = end.min(self.backend.len()?.max(to));
-            self.allocate(known, end)?;
-            if taken.len() <= place {
-                taken.resize(place + 1, 0);
-            }
-            if let Some(known) = taken.get_mut(place) {
-                *known = end;
-            }
-        }
-        Ok(())
-    }
-
-    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{FallocateFlags, fallocate};
@@ -177,14 +133,11 @@ impl StorageBackend for Roomy {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.backend.set_len(len)?;
-        // What was cut off has no room any more, also when it grows again.
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.truncate(usize::try_from(len.div_ceil(PIECE)).unwrap_or(usize::MAX));
-        if let Some(last) = taken.last_mut() {
-            *last = len.min(*last);
+        let before = self.backend.len()?;
+        if len > before {
+            self.take_room(before, len)?;
         }
-        Ok(())
+        self.backend.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -192,7 +145,6 @@ impl StorageBackend for Roomy {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.take_room(offset, offset.saturating_add(data.len() as u64))?;
         self.backend.write(offset, data)
     }
 
@@ -279,30 +231,5 @@ impl StorageBackend for Boxed {
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.0.query_lock_range(start, end)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_takes_room_where_it_is_written_and_nowhere_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let medium = OnFile::new(&folder.path().join("p.redb"));
-        let file = medium.open().unwrap();
-        file.set_len(64 * PIECE).unwrap();
-        assert!(medium.bytes().unwrap() < PIECE, "{:?}", medium.bytes());
-        for offset in [0, 4096, 5 * PIECE - 4, 5 * PIECE + 4096] {
-            file.write(offset, &[7; 8]).unwrap();
-        }
-        let bytes = medium.bytes().unwrap();
-        assert!(bytes <= 3 * PIECE + 65_536, "three pieces were written to: {bytes}");
-        file.set_len(PIECE / 2).unwrap();
-        file.set_len(2 * PIECE).unwrap();
-        file.write(PIECE - 8, &[7; 8]).unwrap();
-        let mut read = [0; 16];
-        file.read(PIECE - 16, &mut read).unwrap();
-        assert_eq!(read, [0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7]);
     }
 }
