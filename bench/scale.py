@@ -198,8 +198,7 @@ def console(env):
         inside("people", d, CONSOLE_PEOPLE, 0)
         inside("invitations", d, CONSOLE_INVITATIONS)
 
-    ours = Ours(env, "console", prepare=prepare, people=False)
-    portcullis.add(ours.config, "root7", "--role", "admin")
+    ours = Ours(env, "console", prepare=prepare)
     cookie = portcullis.sign_in(ours.listen, ours.scheme, "root7")
     before = memory(ours.pids())
     connection = http.client.HTTPConnection(ours.listen)
