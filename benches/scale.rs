@@ -142,8 +142,19 @@ async fn invitations(folder: &Path, count: u64) {
     );
 }
 
+/// An identifier that tells of no order, as those of real people do: they fill the pages of a store less than a row of numbers would.
+fn scattered(number: u64) -> u128 {
+    let mixed = |seed: u64| {
+        let mut mixed = number.wrapping_add(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    (u128::from(mixed(1)) << 64) | u128::from(mixed(1 << 40))
+}
+
 fn person(commit: Commit, number: u64, with_session: bool, now: Timestamp) -> Commit {
-    let user = UserId::from_number(FIRST + u128::from(number));
+    let user = UserId::from_number(scattered(number));
     let mut membership = Membership::plain(user, "users".parse().unwrap());
     membership.roles.insert("member".parse().unwrap());
     membership.ip_pattern = Some("desks".parse().unwrap());
